@@ -1,0 +1,19 @@
+"""Checkpoints without pickle: safetensors and JSON, atomic, hashed, versioned."""
+
+from rl.core.checkpoint.checkpoint import (
+    Checkpoint,
+    CheckpointRotation,
+    GlobalRNGState,
+    Stateful,
+)
+from rl.core.checkpoint.files import load_state, save_state, write_atomic
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointRotation",
+    "GlobalRNGState",
+    "Stateful",
+    "load_state",
+    "save_state",
+    "write_atomic",
+]
