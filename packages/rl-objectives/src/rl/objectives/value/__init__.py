@@ -1,0 +1,1 @@
+"""Value estimators: TensorDict modules that write advantages and value targets."""
