@@ -3,7 +3,6 @@
 from rl.core.checkpoint.checkpoint import (
     Checkpoint,
     CheckpointRotation,
-    GlobalRNGState,
     Stateful,
 )
 from rl.core.checkpoint.files import load_state, save_state, write_atomic
@@ -11,7 +10,6 @@ from rl.core.checkpoint.files import load_state, save_state, write_atomic
 __all__ = [
     "Checkpoint",
     "CheckpointRotation",
-    "GlobalRNGState",
     "Stateful",
     "load_state",
     "save_state",

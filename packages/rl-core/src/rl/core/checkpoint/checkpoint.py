@@ -14,9 +14,8 @@ import torch
 
 from rl.core.checkpoint.files import load_state, save_state
 from rl.core.errors import CheckpointError, nearest
-from rl.core.seeding import rng_state, set_rng_state
 
-__all__ = ["Checkpoint", "CheckpointRotation", "GlobalRNGState", "Stateful"]
+__all__ = ["Checkpoint", "CheckpointRotation", "Stateful"]
 
 
 @runtime_checkable
@@ -64,7 +63,7 @@ class Checkpoint:
             if not isinstance(component, Stateful):
                 raise CheckpointError(
                     f"Component `{name}` is a {type(component).__qualname__}, which has no "
-                    "`state_dict` and `load_state_dict`. Give it both, or save it with `save_state`."
+                    "`state_dict` and `load_state_dict`. Give it both, or use `save_state`."
                 )
         self.components = dict(components)
 
@@ -217,24 +216,3 @@ class CheckpointRotation:
             raise CheckpointError(f"`{self.directory}` holds no `{self.prefix}-<step>` folder yet.")
         checkpoint.load(path)
         return path
-
-
-class GlobalRNGState:
-    """The random generators of python, numpy and torch as a checkpoint component.
-
-    Example:
-        >>> rng = GlobalRNGState()
-        >>> state = rng.state_dict()
-        >>> first = torch.rand(3)
-        >>> rng.load_state_dict(state)
-        >>> bool((torch.rand(3) == first).all())
-        True
-    """
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the generators' states; see `rl.core.seeding.rng_state`."""
-        return dict(rng_state())
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Set the generators back."""
-        set_rng_state(dict(state_dict))

@@ -77,7 +77,9 @@ def save_state(path: str | os.PathLike[str], state: object) -> None:
     writer = TreeWriter()
     tree = writer.encode(state)
     if path.exists() and not path.is_dir():
-        raise CheckpointError(f"`{path}` is a file; a state is saved in a folder. Pass another path.")
+        raise CheckpointError(
+            f"`{path}` is a file; a state is saved in a folder. Pass another path."
+        )
     path.mkdir(parents=True, exist_ok=True)
     tensors = path / f"tensors-{secrets.token_hex(8)}.safetensors"
     temporary = tensors.with_suffix(".tmp")
@@ -101,9 +103,7 @@ def save_state(path: str | os.PathLike[str], state: object) -> None:
             stale.unlink(missing_ok=True)
 
 
-def load_state(
-    path: str | os.PathLike[str], *, device: str | torch.device | None = None
-) -> Any:  # noqa: ANN401
+def load_state(path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Any:  # noqa: ANN401
     """Load the state that `save_state` wrote to the folder `path`.
 
     Everything is checked before anything is returned.
@@ -121,7 +121,9 @@ def load_state(
     declared = body["tensors"]
     file = path / declared["file"]
     if not file.is_file():
-        raise CheckpointError(f"`{file}` is missing; field `tensors.file` of its manifest names it.")
+        raise CheckpointError(
+            f"`{file}` is missing; field `tensors.file` of its manifest names it."
+        )
     _compare(file, "tensors.bytes", file.stat().st_size, declared["bytes"])
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -149,7 +151,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"`{path}` cannot be read, so there is no state here: {error}.") from error
+        raise CheckpointError(
+            f"`{path}` cannot be read, so there is no state here: {error}."
+        ) from error
     try:
         document = json.loads(raw)
     except ValueError as error:

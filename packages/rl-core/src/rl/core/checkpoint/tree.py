@@ -42,8 +42,8 @@ class TreeWriter:
     """Encodes a state; tensors leave the tree and are collected in `tensors`.
 
     A value that JSON lacks becomes an object with one key that starts with `$`, such as
-    `{"$tuple": [...]}`. Tensors that are one tensor (same memory, shape and strides) are stored once
-    and loaded as one.
+    `{"$tuple": [...]}`. Tensors that are one tensor (same memory, shape and strides) are stored
+    once and loaded as one.
 
     Example:
         >>> writer = TreeWriter()
