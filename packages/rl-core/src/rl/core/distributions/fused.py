@@ -1,0 +1,96 @@
+"""The base of every distribution here: no argument checks, and a draw scored in the same call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+__all__ = ["FusedDistribution", "rsample_and_log_prob", "sample_and_log_prob"]
+
+
+class FusedDistribution(Distribution):
+    """A distribution that can draw and score in one call.
+
+    Subclasses write `sample` or `rsample`, `log_prob`, and `sample_and_log_prob` (or
+    `rsample_and_log_prob`) where one pass is cheaper or more exact than two. Arguments are never
+    validated: a distribution is built at every step of a rollout.
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch declares a plain class attribute
+
+    def __init__(self, batch_shape: torch.Size, event_shape: torch.Size) -> None:
+        super().__init__(batch_shape, event_shape, validate_args=False)
+
+    @property
+    def deterministic_sample(self) -> Tensor:
+        """The value that a deterministic policy takes: the mode."""
+        return self.mode
+
+    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Return a draw of shape `[*sample_shape, *batch_shape, *event_shape]`, without graph."""
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def sample_and_log_prob(self, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        """Return a draw without graph and its log-probability, which has one."""
+        value = self.sample(sample_shape)
+        return value, self.log_prob(value)
+
+    def rsample_and_log_prob(self, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        """Return a reparameterised draw and its log-probability."""
+        value = self.rsample(sample_shape)
+        return value, self.log_prob(value)
+
+    def _extended(self, sample_shape: tuple[int, ...]) -> torch.Size:
+        return torch.Size((*sample_shape, *self.batch_shape, *self.event_shape))
+
+
+def sample_and_log_prob(
+    dist: Distribution, sample_shape: tuple[int, ...] = ()
+) -> tuple[Tensor, Tensor]:
+    """Draw from `dist` and score the draw, in one pass where `dist` knows how.
+
+    Args:
+        dist: any torch distribution.
+        sample_shape: leading shape of the draw.
+
+    Returns:
+        A value `[*sample_shape, *batch_shape, *event_shape]` and its log-probability
+        `[*sample_shape, *batch_shape]`.
+
+    Example:
+        >>> from rl.core.distributions import Categorical
+        >>> value, log_prob = sample_and_log_prob(Categorical(logits=torch.zeros(3, 2)))
+        >>> value.shape, log_prob[0].exp().item()
+        (torch.Size([3]), 0.5)
+    """
+    fused = getattr(dist, "sample_and_log_prob", None)
+    if fused is not None:
+        return fused(sample_shape)
+    value = dist.sample(sample_shape)
+    return value, dist.log_prob(value)
+
+
+def rsample_and_log_prob(
+    dist: Distribution, sample_shape: tuple[int, ...] = ()
+) -> tuple[Tensor, Tensor]:
+    """Like `sample_and_log_prob`, with a reparameterised draw.
+
+    Raises:
+        NotImplementedError: when `dist` has no `rsample`.
+
+    Example:
+        >>> from rl.core.distributions import TanhNormal
+        >>> loc = torch.zeros(3, 2, requires_grad=True)
+        >>> value, log_prob = rsample_and_log_prob(TanhNormal(loc, torch.ones(3, 2)))
+        >>> value.requires_grad, log_prob.shape
+        (True, torch.Size([3]))
+    """
+    fused = getattr(dist, "rsample_and_log_prob", None)
+    if fused is not None:
+        return fused(sample_shape)
+    value = dist.rsample(sample_shape)
+    return value, dist.log_prob(value)
