@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from rl.core.errors import ShapeError, SpecError
+from rl.core.specs.shapes import as_shape, flat_args, index_on, view_shape
 from rl.core.specs.space import Box
 
-__all__ = ["DEVICE_TYPING", "TensorSpec", "as_shape", "implements"]
+__all__ = ["DEVICE_TYPING", "TensorSpec", "as_device", "implements"]
 
 DEVICE_TYPING = torch.device | str | int
 
-# A size that no user has, standing for -1 while torch works out the shape of a view.
-_DYNAMIC = 1_000_003
 _ENCODE_MEMO_LIMIT = 4096
 
 _TORCH_FUNCTIONS: dict[Callable, Callable] = {}
@@ -34,39 +33,9 @@ def implements(torch_function: Callable) -> Callable[[Callable], Callable]:
     return register
 
 
-def as_shape(shape: int | Sequence[int] | None, default: Sequence[int] = ()) -> torch.Size:
-    """Return `shape` as a `torch.Size`; an int is one dimension."""
-    if shape is None:
-        return torch.Size(default)
-    if isinstance(shape, int):
-        return torch.Size([shape])
-    return torch.Size(shape)
-
-
 def as_device(device: DEVICE_TYPING | None) -> torch.device:
     """Return `device`, or torch's default device when it is None."""
     return torch.get_default_device() if device is None else torch.device(device)
-
-
-def flat_args(args: tuple) -> tuple:
-    """Return `f(1, 2)` and `f((1, 2))` as the same tuple."""
-    if len(args) == 1 and not isinstance(args[0], int):
-        return tuple(args[0])
-    return args
-
-
-def view_shape(shape: torch.Size, op: Callable[[Tensor], Tensor]) -> torch.Size:
-    """Return the shape that the view `op` gives to a tensor of `shape`; -1 sizes are carried."""
-    if -1 not in shape:
-        return op(torch.empty((), device="meta").expand(shape)).shape
-    sizes = [_DYNAMIC if size == -1 else size for size in shape]
-    new = op(torch.empty((), device="meta").expand(sizes)).shape
-    if any(size != _DYNAMIC and size % _DYNAMIC == 0 and size for size in new):
-        raise SpecError(
-            f"A view of shape {list(shape)} merges or splits a dimension of unknown size (-1): "
-            "keep the -1 dimensions as they are."
-        )
-    return torch.Size([-1 if size == _DYNAMIC else size for size in new])
 
 
 class TensorSpec:
@@ -396,7 +365,7 @@ class TensorSpec:
         return tuple(self[(slice(None),) * dim + (i,)] for i in range(size))
 
     def __getitem__(self, index: Any) -> Self:  # noqa: ANN401
-        return self._view(lambda tensor: tensor[_on_meta(index, tensor)])
+        return self._view(lambda tensor: tensor[index_on(index, tensor.device)])
 
     def make_neg_dim(self, dim: int) -> Self:
         """Return the spec with dimension `dim` of unknown size (-1)."""
@@ -479,30 +448,6 @@ class TensorSpec:
             f"{type(self).__name__}(shape={list(self.shape)}, space={self.space}, "
             f"device={self.device}, dtype={self.dtype}, domain={self.domain})"
         )
-
-
-def _on_meta(index: Any, tensor: Tensor) -> Any:  # noqa: ANN401
-    """Return `index` in the form that indexes `tensor`, which may be a meta tensor."""
-    if isinstance(index, list | range):
-        return torch.as_tensor(list(index), device=_index_device(tensor))
-    if isinstance(index, np.ndarray):
-        return _on_meta(torch.from_numpy(index), tensor)
-    if isinstance(index, Tensor):
-        # a boolean mask has no known shape on the meta device, its positions have
-        if index.dtype == torch.bool and index.ndim:
-            return tuple(_on_meta(i, tensor) for i in index.nonzero(as_tuple=True))
-        return index.to(_index_device(tensor))
-    if isinstance(index, tuple):
-        out: list = []
-        for item in index:
-            one = _on_meta(item, tensor)
-            out.extend(one) if isinstance(one, tuple) else out.append(one)
-        return tuple(out)
-    return index
-
-
-def _index_device(tensor: Tensor) -> torch.device:
-    return tensor.device
 
 
 def _memo_key(val: Any) -> Any:  # noqa: ANN401

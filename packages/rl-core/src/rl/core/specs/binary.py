@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from rl.core.errors import SpecError
-from rl.core.specs.base import DEVICE_TYPING, TensorSpec, as_shape
+from rl.core.specs.base import DEVICE_TYPING, TensorSpec
+from rl.core.specs.shapes import as_shape
 from rl.core.specs.space import BinaryBox
 
 __all__ = ["Binary"]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from rl.core.errors import SpecError
-from rl.core.specs.base import DEVICE_TYPING, TensorSpec, as_device, as_shape
+from rl.core.specs.base import DEVICE_TYPING, TensorSpec, as_device
+from rl.core.specs.shapes import as_shape
 from rl.core.specs.space import ContinuousBox
 
 __all__ = ["Bounded", "BoundedContinuous", "BoundedDiscrete"]
@@ -31,8 +32,7 @@ class Bounded(TensorSpec):
         high: upper bound, broadcast to `shape`.
         shape: shape of a value; by default that of the bounds, which cannot then be numbers.
         device: where values are; None means the bounds' device, or torch's default one.
-        dtype: dtype of a value; None means that of the bounds if they are tensors, else
-            torch's default dtype.
+        dtype: dtype of a value; None means torch's default dtype, whatever the bounds'.
         domain: `"continuous"` or `"discrete"`; by default what the dtype says.
 
     Raises:
@@ -63,8 +63,7 @@ class Bounded(TensorSpec):
         tensors = [bound for bound in (low, high) if isinstance(bound, Tensor)]
         if device is None and tensors:
             device = tensors[0].device
-        if dtype is None:
-            dtype = tensors[0].dtype if tensors else torch.get_default_dtype()
+        dtype = torch.get_default_dtype() if dtype is None else dtype
         device = as_device(device)
         low = _bound("low", low, dtype, device)
         high = _bound("high", high, dtype, device)
@@ -91,7 +90,8 @@ class Bounded(TensorSpec):
         uniform = bool((low == low.flatten()[0]).all()) and bool((high == high.flatten()[0]).all())
         first, last = low.flatten()[0].item(), high.flatten()[0].item()
         if not self.dtype.is_floating_point:
-            self._scalar = (int(first), int(last) + 1) if uniform else None
+            # `randint` leaves its upper end out, and int64 has no number beyond its largest
+            self._scalar = (int(first), min(int(last) + 1, 2**63 - 1)) if uniform else None
             return
         # the span of two large finite bounds may overflow: then each end is scaled by itself
         finite = bool(low.isfinite().all()) and bool(high.isfinite().all())
@@ -239,7 +239,8 @@ class BoundedContinuous(Bounded):
         super().__init__(low, high, shape, device, dtype or torch.get_default_dtype(), domain)
         if not self.dtype.is_floating_point:
             raise SpecError(
-                f"`BoundedContinuous` has a floating dtype, got {self.dtype}: use `BoundedDiscrete`."
+                f"`BoundedContinuous` has a floating dtype, got {self.dtype}: "
+                "use `BoundedDiscrete`."
             )
 
 

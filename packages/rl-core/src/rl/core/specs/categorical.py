@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from rl.core.errors import SpecError
-from rl.core.specs.base import DEVICE_TYPING, TensorSpec, as_shape
+from rl.core.specs.base import DEVICE_TYPING, TensorSpec
 from rl.core.specs.masks import common_mask, draw_masked, expand_mask, nearest_allowed
+from rl.core.specs.shapes import as_shape
 from rl.core.specs.space import CategoricalBox
 
 __all__ = ["Categorical"]

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rl.core.errors import SpecError
-from rl.core.specs.base import DEVICE_TYPING, TensorSpec, as_shape
+from rl.core.specs.base import DEVICE_TYPING, TensorSpec
 from rl.core.specs.categorical import Categorical
 from rl.core.specs.masks import common_mask, draw_masked, expand_mask
+from rl.core.specs.shapes import as_shape
 from rl.core.specs.space import CategoricalBox
 
 __all__ = ["OneHot", "check_domain_kept", "domain_shape"]
