@@ -1,0 +1,76 @@
+"""Replay buffers: a storage, a sampler and a writer, and what they are made of."""
+
+from rl.core.contract.version import require_contract
+from rl.data.buffers import (
+    PrioritizedReplayBuffer,
+    ReplayBuffer,
+    TensorDictPrioritizedReplayBuffer,
+    TensorDictReplayBuffer,
+)
+from rl.data.samplers import (
+    PrioritizedSampler,
+    RandomSampler,
+    Sampler,
+    SamplerWithoutReplacement,
+)
+from rl.data.schedulers import (
+    LambdaScheduler,
+    LinearScheduler,
+    ParameterScheduler,
+    SchedulerList,
+    StepScheduler,
+)
+from rl.data.storages import (
+    LazyMemmapStorage,
+    LazyTensorStorage,
+    ListStorage,
+    Storage,
+    TensorStorage,
+)
+from rl.data.trees import (
+    MinSegmentTreeFp32,
+    MinSegmentTreeFp64,
+    MinTree,
+    SumSegmentTreeFp32,
+    SumSegmentTreeFp64,
+    SumTree,
+)
+from rl.data.writers import (
+    ImmutableDatasetWriter,
+    RoundRobinWriter,
+    TensorDictRoundRobinWriter,
+    Writer,
+)
+
+require_contract("rl-data", 1)
+
+__all__ = [
+    "ImmutableDatasetWriter",
+    "LambdaScheduler",
+    "LazyMemmapStorage",
+    "LazyTensorStorage",
+    "LinearScheduler",
+    "ListStorage",
+    "MinSegmentTreeFp32",
+    "MinSegmentTreeFp64",
+    "MinTree",
+    "ParameterScheduler",
+    "PrioritizedReplayBuffer",
+    "PrioritizedSampler",
+    "RandomSampler",
+    "ReplayBuffer",
+    "RoundRobinWriter",
+    "Sampler",
+    "SamplerWithoutReplacement",
+    "SchedulerList",
+    "StepScheduler",
+    "Storage",
+    "SumSegmentTreeFp32",
+    "SumSegmentTreeFp64",
+    "SumTree",
+    "TensorDictPrioritizedReplayBuffer",
+    "TensorDictReplayBuffer",
+    "TensorDictRoundRobinWriter",
+    "TensorStorage",
+    "Writer",
+]

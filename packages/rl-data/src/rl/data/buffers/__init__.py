@@ -1,0 +1,12 @@
+"""Replay buffers."""
+
+from rl.data.buffers.prioritized import PrioritizedReplayBuffer, TensorDictPrioritizedReplayBuffer
+from rl.data.buffers.replay_buffer import ReplayBuffer
+from rl.data.buffers.tensordict_buffer import TensorDictReplayBuffer
+
+__all__ = [
+    "PrioritizedReplayBuffer",
+    "ReplayBuffer",
+    "TensorDictPrioritizedReplayBuffer",
+    "TensorDictReplayBuffer",
+]

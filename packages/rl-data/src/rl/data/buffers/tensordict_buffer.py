@@ -1,0 +1,176 @@
+"""The replay buffer of TensorDicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase, is_tensor_collection
+from tensordict.utils import NestedKey
+from torch import Tensor
+
+from rl.core.errors import MissingKeyError
+from rl.data.buffers.replay_buffer import ReplayBuffer, stack_index
+from rl.data.writers.base import Writer
+from rl.data.writers.round_robin import TensorDictRoundRobinWriter
+
+__all__ = ["TensorDictReplayBuffer"]
+
+_MANAGED = ("index", "priority_weight", "index_generation")
+
+
+class TensorDictReplayBuffer(ReplayBuffer):
+    """Keeps TensorDicts and hands out batches that know where their rows came from.
+
+    Batches hold what the sampler tells, so that `update_tensordict_priority(batch)` needs nothing
+    else. The entries that the buffer writes are its own: `"index"` and `"priority_weight"` in data
+    that is written are left out.
+
+    Args:
+        priority_key: entry that holds priorities. If the sampler uses priorities, data that has
+            the entry is written with these priorities, and the entry itself is not stored.
+        kwargs: see `ReplayBuffer`; the writer is a `TensorDictRoundRobinWriter` by default.
+
+    Reads:
+        priority_key: [*B, ...] priorities, in `extend` if present, in `update_tensordict_priority`.
+    Writes:
+        index: [batch] int64 element numbers, or [batch, ndim] coordinates.
+        priority_weight: [batch] float32, with a `PrioritizedSampler`.
+
+    Example:
+        >>> from tensordict import TensorDict
+        >>> from rl.data import LazyTensorStorage, TensorDictReplayBuffer
+        >>> rb = TensorDictReplayBuffer(storage=LazyTensorStorage(10), batch_size=2)
+        >>> index = rb.extend(TensorDict({"x": torch.arange(5)}, [5]))
+        >>> batch = rb.sample()
+        >>> bool((batch["x"] == batch["index"]).all())
+        True
+    """
+
+    def __init__(self, *, priority_key: NestedKey = "td_error", **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.priority_key = priority_key
+
+    def _default_writer(self) -> Callable[[], Writer]:
+        return TensorDictRoundRobinWriter
+
+    def add(self, data: TensorDictBase) -> int | Tensor:
+        """Write one row; see `ReplayBuffer.add`.
+
+        Raises:
+            TypeError: `data` is not a TensorDict.
+        """
+        data, priority = self._split(data)
+        with self._lock:
+            index = super().add(data)
+            if priority is not None:
+                self.update_priority(_row_index(index), priority.reshape(1, -1))
+        return index
+
+    def extend(
+        self,
+        tensordicts: TensorDictBase | list[TensorDictBase],
+        *,
+        update_priority: bool | None = None,
+    ) -> Tensor:
+        """Write a batch of rows; see `ReplayBuffer.extend`.
+
+        Args:
+            tensordicts: a TensorDict whose first dimension numbers rows, or a list of rows.
+            update_priority: whether priorities in the data are taken; yes by default.
+
+        Raises:
+            TypeError: `tensordicts` is not a TensorDict.
+        """
+        if isinstance(tensordicts, list | tuple) and all(map(is_tensor_collection, tensordicts)):
+            tensordicts = torch.stack(list(tensordicts))
+        data, priority = self._split(tensordicts)
+        with self._lock:
+            index = super().extend(data)
+            if priority is not None and update_priority is not False:
+                if self._dim_extend:
+                    priority = priority.transpose(0, self._dim_extend)
+                self.update_priority(index, priority.reshape(len(index), -1))
+        return index
+
+    def _split(self, data: Any) -> tuple[Any, Tensor | None]:  # noqa: ANN401
+        """Return the data to store, and its priorities."""
+        if not is_tensor_collection(data):
+            raise TypeError(
+                f"`{type(self).__name__}` keeps TensorDicts, got a {type(data).__qualname__}. Make "
+                "it a `TensorDict(..., batch_size=[n])`, or use `ReplayBuffer`."
+            )
+        keys = data.keys()
+        own = [key for key in _MANAGED if key in keys]
+        priority = None
+        if self._sampler.uses_priority:
+            priority = data.get(self.priority_key, None)
+            if priority is not None:
+                own.append(self.priority_key)
+        return (data.exclude(*own) if own else data), priority
+
+    def _annotate(self, data: Any, info: dict[str, Any]) -> Any:  # noqa: ANN401
+        if is_tensor_collection(data):
+            for key, value in info.items():
+                data.set(key, stack_index(value))
+        return data
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
+        """Return rows, with their `"index"`, transformed as batches are."""
+        with self._lock:
+            data = super().__getitem__(index)
+            if is_tensor_collection(data) and self._storage.ndim == 1:
+                data.set("index", torch.arange(len(self))[index])
+        return data
+
+    def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
+        """Overwrite rows; the sampler treats them as new."""
+        super().__setitem__(index, self._split(data)[0])
+
+    def update_tensordict_priority(self, data: TensorDictBase) -> None:
+        """Set the priorities of a batch, which has `"index"` and the priority entry.
+
+        Does nothing if the sampler uses no priorities.
+
+        Raises:
+            MissingKeyError: an entry is missing.
+            ShapeError, SpecError: see `PrioritizedSampler.update_priority`.
+        """
+        if not self._sampler.uses_priority:
+            return
+        priority = data.get(self.priority_key, None)
+        index = data.get("index", None)
+        if priority is None or index is None:
+            missing = "index" if index is None else self.priority_key
+            raise MissingKeyError(
+                f"`{missing}` is missing in the batch whose priorities are set; its keys are "
+                f"{sorted(map(str, data.keys()))}. Pass the batch that `sample` returned, with the "
+                f"`{self.priority_key}` that the loss wrote, or build the buffer with "
+                "`priority_key=...`."
+            )
+        self.update_priority(index, priority)
+
+    # --------------------------------------------------------------- in place
+
+    def set_(self, key: NestedKey, value: Tensor) -> TensorDictReplayBuffer:
+        """Overwrite one entry of all rows."""
+        return self._in_place(lambda rows: rows.set_(key, value))
+
+    def set_at_(self, key: NestedKey, value: Tensor, index: Any) -> TensorDictReplayBuffer:  # noqa: ANN401
+        """Overwrite one entry of the rows at `index`."""
+        return self._in_place(lambda rows: rows.set_at_(key, value, index))
+
+    def update_(self, data: TensorDictBase) -> TensorDictReplayBuffer:
+        """Overwrite the entries that `data` has, of all rows."""
+        return self._in_place(lambda rows: rows.update_(data))
+
+    def _in_place(self, change: Callable[[TensorDictBase], Any]) -> TensorDictReplayBuffer:
+        with self._lock:
+            self._version += 1
+            change(self._storage[:])
+        return self
+
+
+def _row_index(index: int | Tensor) -> Tensor:
+    return index if isinstance(index, Tensor) else torch.tensor([index])

@@ -1,0 +1,17 @@
+"""Storages: where the rows of a buffer live."""
+
+from rl.data.storages.base import Storage
+from rl.data.storages.list_storage import ListStorage
+from rl.data.storages.memmap_storage import LazyMemmapStorage
+from rl.data.storages.saving import load_storage, save_storage
+from rl.data.storages.tensor_storage import LazyTensorStorage, TensorStorage
+
+__all__ = [
+    "LazyMemmapStorage",
+    "LazyTensorStorage",
+    "ListStorage",
+    "Storage",
+    "TensorStorage",
+    "load_storage",
+    "save_storage",
+]

@@ -1,0 +1,317 @@
+"""Wide segment trees: reductions over prefixes and ranges of a changing array, in numpy.
+
+A node has 16 children, which is one cache line of float32, so a million leaves are five levels
+deep and a batch of updates or searches costs a few vectorised operations per level. Levels are
+kept until at most 4096 nodes are left; that top level is reduced or scanned whole.
+
+Every reduction over the children of a node runs in the same order wherever the node stands in a
+batch, so a tree restored from its leaves equals, bit for bit, the tree that was saved.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = [
+    "MinSegmentTreeFp32",
+    "MinSegmentTreeFp64",
+    "MinTree",
+    "SegmentTree",
+    "SumSegmentTreeFp32",
+    "SumSegmentTreeFp64",
+    "SumTree",
+]
+
+_FANOUT = 16
+_TOP = 4096
+# largest float64 factor that keeps `x * _BELOW < x` for every positive normal x
+_BELOW = 1.0 - 2.0**-52
+
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+Index = int | Tensor | np.ndarray
+
+
+class SegmentTree(ABC):
+    """An array of `size` numbers with fast reductions; all start at the identity element.
+
+    Args:
+        size: number of leaves.
+        dtype: `torch.float32` or `torch.float64`.
+
+    Raises:
+        ValueError: `size` is not positive, or `dtype` is another.
+    """
+
+    identity_element: float
+    _ufunc: np.ufunc
+
+    def __init__(self, size: int, dtype: torch.dtype = torch.float32) -> None:
+        if size <= 0:
+            raise ValueError(f"`size` is {size}, expected a positive number of leaves.")
+        if dtype not in _NUMPY:
+            raise ValueError(f"`dtype` is {dtype}, expected torch.float32 or torch.float64.")
+        self.size = size
+        self.dtype = dtype
+        self._levels: list[np.ndarray] = []
+        width = size
+        while True:
+            width = -(-width // _FANOUT)
+            nodes = np.full((width, _FANOUT), self.identity_element, _NUMPY[dtype])
+            self._levels.append(nodes)
+            if width * _FANOUT <= _TOP:
+                break
+        self._flat = [level.reshape(-1) for level in self._levels]
+        self._changed()
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def capacity(self) -> int:
+        """Number of leaves, padding included."""
+        return self._flat[0].size
+
+    # -------------------------------------------------------------- leaves
+
+    def __getitem__(self, index: Index) -> Tensor | float:
+        if isinstance(index, int):
+            return float(self._flat[0][index])
+        return torch.from_numpy(self.at(_as_array(index)))
+
+    def __setitem__(self, index: Index, value: float | Tensor | np.ndarray) -> None:
+        self.update(index, value)
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        """Return the leaves at `index`, an int64 array."""
+        return self._flat[0].take(index)
+
+    def update(self, index: Index, value: float | Tensor | np.ndarray) -> None:
+        """Set leaves; where an index is repeated its last value stays.
+
+        Raises:
+            IndexError: an index is not in `[0, size)`; nothing is changed.
+        """
+        position = _as_array(index)
+        if position.size == 0:
+            return
+        if position.min() < 0 or position.max() >= self.size:
+            raise IndexError(
+                f"Tree indices span [{position.min()}, {position.max()}], expected them in "
+                f"[0, {self.size}): the tree has {self.size} leaves."
+            )
+        self._flat[0][position] = value if isinstance(value, float) else _as_array(value)
+        self._lift(position)
+
+    def leaves(self) -> Tensor:
+        """Return a copy of the leaves, `[size]`."""
+        return torch.from_numpy(self._flat[0][: self.size].copy())
+
+    def load_leaves(self, leaves: Tensor) -> None:
+        """Set every leaf and rebuild the tree.
+
+        Raises:
+            ValueError: `leaves` is not `[size]` of the tree's dtype.
+        """
+        if leaves.shape != (self.size,) or leaves.dtype != self.dtype:
+            raise ValueError(
+                f"Leaves have shape {list(leaves.shape)} and dtype {leaves.dtype}, expected "
+                f"[{self.size}] and {self.dtype}."
+            )
+        self._flat[0][: self.size] = leaves.numpy()
+        for below, above in zip(self._levels, self._flat[1:], strict=False):
+            above[: len(below)] = self._reduce(below)
+        self._changed()
+
+    def clear(self) -> None:
+        """Set every leaf to the identity element."""
+        for level in self._flat:
+            level.fill(self.identity_element)
+        self._changed()
+
+    def _lift(self, position: np.ndarray) -> None:
+        for below, above in zip(self._levels, self._flat[1:], strict=False):
+            position = position // _FANOUT
+            above[position] = self._reduce(below.take(position, 0))
+        self._changed()
+
+    def _reduce(self, blocks: np.ndarray) -> np.ndarray:
+        # child-major, so that one vector operation handles a child of every block
+        return self._ufunc.reduce(blocks.T.copy(), 0)
+
+    def _changed(self) -> None:  # noqa: B027 (optional)
+        """Forget what was derived from the top level."""
+
+    # ----------------------------------------------------------- reductions
+
+    @abstractmethod
+    def reduce(self) -> float:
+        """Return the reduction over all leaves."""
+
+    def query(self, start: int, end: int) -> float:
+        """Return the reduction over the leaves `[start, end)`, the identity when it is empty.
+
+        Raises:
+            IndexError: the range is not within `[0, size]`.
+        """
+        if not 0 <= start <= self.size or not 0 <= end <= self.size:
+            raise IndexError(f"Range [{start}, {end}) is not within [0, {self.size}].")
+        total = self.identity_element
+        for flat in self._flat[:-1]:
+            if end - start <= 2 * _FANOUT:
+                break
+            left = -(-start // _FANOUT) * _FANOUT
+            right = end // _FANOUT * _FANOUT
+            total = self._ufunc(total, self._total(flat[start:left]))
+            total = self._ufunc(total, self._total(flat[right:end]))
+            start, end = left // _FANOUT, right // _FANOUT
+        else:
+            flat = self._flat[-1]
+        return float(self._ufunc(total, self._total(flat[start:end])))
+
+    def _total(self, part: np.ndarray) -> float:
+        return self._ufunc.reduce(part, dtype=np.float64, initial=self.identity_element)
+
+
+class SumTree(SegmentTree):
+    """Sums over ranges, and the leaf in which a running sum reaches a value.
+
+    Example:
+        >>> tree = SumTree(4)
+        >>> tree[torch.arange(4)] = torch.tensor([1.0, 0.0, 2.0, 3.0])
+        >>> tree.reduce(), tree.query(1, 3)
+        (6.0, 2.0)
+        >>> tree.scan_lower_bound(torch.tensor([0.5, 1.0, 5.9]))
+        tensor([0, 2, 3])
+    """
+
+    identity_element = 0.0
+    _ufunc = np.add
+
+    def reduce(self) -> float:
+        """Return the sum of all leaves."""
+        return float(self._running()[-1])
+
+    def scan_lower_bound(self, value: float | Tensor | np.ndarray) -> int | Tensor:
+        """Return the first index whose inclusive prefix sum exceeds `value`.
+
+        A value at or above the total gives the last leaf that is positive. A leaf that is zero is
+        never returned unless all are.
+
+        Args:
+            value: number, or tensor of numbers, of any shape, not negative.
+        """
+        if isinstance(value, float | int):
+            return int(self.search(np.array([value], np.float64))[0])
+        query = _as_array(value)
+        found = self.search(query.reshape(-1).astype(np.float64))
+        return torch.from_numpy(found.reshape(query.shape))
+
+    def search(self, value: np.ndarray) -> np.ndarray:
+        """Return `scan_lower_bound` of a one-dimensional float64 array."""
+        running = self._running()
+        node, rest = _descend(running, np.minimum(value, running[-1] * _BELOW))
+        first = np.arange(0, value.size * _FANOUT, _FANOUT)
+        for level in reversed(self._levels[:-1]):
+            # torch scans short rows three times as fast as numpy
+            prefix = torch.from_numpy(level.take(node, 0)).cumsum(1, dtype=torch.float64).numpy()
+            # rounding may leave a rest at or above the node's own sum: stay inside of it
+            np.minimum(rest, prefix[:, -1] * _BELOW, out=rest)
+            child = (prefix > rest[:, None]).argmax(1)
+            before = prefix.reshape(-1).take(first + child - 1, mode="clip")
+            rest -= np.where(child > 0, before, 0.0)
+            node = node * _FANOUT + child
+        return node
+
+    def _changed(self) -> None:
+        self._prefix: np.ndarray | None = None
+
+    def _running(self) -> np.ndarray:
+        if self._prefix is None:
+            top = torch.from_numpy(self._flat[-1])
+            self._prefix = top.cumsum(0, dtype=torch.float64).numpy()
+        return self._prefix
+
+
+class MinTree(SegmentTree):
+    """Minima over ranges.
+
+    Example:
+        >>> tree = MinTree(4)
+        >>> tree[torch.arange(3)] = torch.tensor([3.0, 1.0, 2.0])
+        >>> tree.reduce(), tree.query(2, 4)
+        (1.0, 2.0)
+    """
+
+    identity_element = float("inf")
+    _ufunc = np.minimum
+
+    def reduce(self) -> float:
+        """Return the smallest leaf."""
+        return float(self._flat[-1].min())
+
+
+class SumSegmentTreeFp32(SumTree):
+    """A `SumTree` of float32, under TorchRL's name.
+
+    Example:
+        >>> SumSegmentTreeFp32(8).dtype
+        torch.float32
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, torch.float32)
+
+
+class SumSegmentTreeFp64(SumTree):
+    """A `SumTree` of float64, under TorchRL's name.
+
+    Example:
+        >>> SumSegmentTreeFp64(8).dtype
+        torch.float64
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, torch.float64)
+
+
+class MinSegmentTreeFp32(MinTree):
+    """A `MinTree` of float32, under TorchRL's name.
+
+    Example:
+        >>> MinSegmentTreeFp32(8).reduce()
+        inf
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, torch.float32)
+
+
+class MinSegmentTreeFp64(MinTree):
+    """A `MinTree` of float64, under TorchRL's name.
+
+    Example:
+        >>> MinSegmentTreeFp64(8).reduce()
+        inf
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, torch.float64)
+
+
+def _descend(running: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first node whose running sum exceeds each value, and what is left in it."""
+    node = running.searchsorted(value, "right")
+    np.minimum(node, running.size - 1, out=node)
+    before = running.take(node - 1, mode="clip")
+    return node, value - np.where(node > 0, before, 0.0)
+
+
+def _as_array(value: int | float | Tensor | np.ndarray) -> np.ndarray:
+    if isinstance(value, Tensor):
+        return value.detach().cpu().numpy()
+    return np.asarray(value)

@@ -1,0 +1,12 @@
+"""Writers: where new rows go."""
+
+from rl.data.writers.base import Writer
+from rl.data.writers.immutable import ImmutableDatasetWriter
+from rl.data.writers.round_robin import RoundRobinWriter, TensorDictRoundRobinWriter
+
+__all__ = [
+    "ImmutableDatasetWriter",
+    "RoundRobinWriter",
+    "TensorDictRoundRobinWriter",
+    "Writer",
+]

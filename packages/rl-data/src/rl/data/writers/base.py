@@ -1,0 +1,74 @@
+"""The writer interface: where new rows go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl.data.storages.base import Storage
+
+__all__ = ["Writer"]
+
+
+class Writer(ABC):
+    """Chooses the rows that new data take.
+
+    Attributes:
+        writes_index: whether the buffer notes the element numbers in TensorDict samples.
+    """
+
+    writes_index: bool = False
+
+    def __init__(self) -> None:
+        self._storage: Storage | None = None
+
+    def register_storage(self, storage: Storage) -> None:
+        """Tell the writer which storage it writes to."""
+        self._storage = storage
+
+    @property
+    def storage(self) -> Storage:
+        """The storage that is written.
+
+        Raises:
+            RuntimeError: no storage was registered.
+        """
+        if self._storage is None:
+            raise RuntimeError("The writer has no storage: give it to a buffer first.")
+        return self._storage
+
+    @abstractmethod
+    def add(self, data: Any) -> Tensor:  # noqa: ANN401
+        """Write one row and return the numbers of its elements, `[elements per row]`."""
+
+    @abstractmethod
+    def extend(self, data: Any) -> Tensor:  # noqa: ANN401
+        """Write a batch of rows and return the numbers of its elements, in their order."""
+
+    def empty(self, empty_write_count: bool = True) -> None:  # noqa: B027 (optional)
+        """Hear that the storage was emptied."""
+
+    @property
+    def write_count(self) -> int:
+        """Number of rows written since the storage was last emptied."""
+        return 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later writes depend on."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: B027 (optional)
+        """Take the state that `state_dict` returned."""
+
+    def _elements(self, rows: Tensor) -> Tensor:
+        """Return the numbers of all elements of the rows."""
+        inner = self.storage.inner_size
+        if inner == 1:
+            return rows
+        return (rows[:, None] * inner + torch.arange(inner)).reshape(-1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
