@@ -1,0 +1,282 @@
+"""Heads that build a distribution, draw from it and score the draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+from tensordict.nn import (
+    CompositeDistribution,
+    InteractionType,
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    dispatch,
+    skip_existing,
+)
+from torch import Tensor
+from torch.distributions import Distribution
+
+from rl.core.contract.keys import NestedKey, as_key_list
+from rl.core.distributions.delta import Delta
+from rl.core.modules.actors.fast_road import PolicyPlan, plan_policy
+from rl.core.modules.actors.output_spec import (
+    OutputSpec,
+    as_output_spec,
+    check_fits,
+    missing_key,
+)
+from rl.core.modules.actors.safe_module import union_spec
+from rl.core.specs.base import TensorSpec
+
+__all__ = ["SafeProbabilisticModule", "SafeProbabilisticTensorDictSequential"]
+
+
+class SafeProbabilisticModule(OutputSpec, ProbabilisticTensorDictModule):
+    """Draw a value from a distribution whose parameters are in the TensorDict.
+
+    Args:
+        in_keys: the parameters; the last name of a key is the argument of `distribution_class`
+            that it feeds. A dict maps argument names to keys.
+        out_keys: the sampled key (default: the keys of a `CompositeDistribution`).
+        spec: a leaf for the sampled key, or a `Composite`.
+        safe: project draws that are outside the spec into it.
+        default_interaction_type: what to do outside `set_exploration_type`.
+        distribution_class: a torch distribution, or a callable that returns one.
+        distribution_kwargs: constants passed to it.
+        return_log_prob: write the log-probability of the draw.
+        log_prob_keys: where, one key per sampled key.
+        log_prob_key: where, when one key is sampled; default `<key>_log_prob` beside the key.
+        cache_dist: without effect, the distribution is cheap to build.
+        n_empirical_estimate: draws averaged for the mean of a distribution without one.
+        num_samples: draw this many values, as leading dimensions.
+        generator: a `torch.Generator`, a seed, or the key that holds one.
+
+    Reads:
+        in_keys: parameters of the distribution.
+    Writes:
+        out_keys[0]: the draw.
+        log_prob_key: `[*batch_shape]`, when `return_log_prob`.
+
+    Raises:
+        SpecError: the draw does not fit the spec (checked once per shape), or `safe` has no spec.
+
+    Example:
+        >>> from rl.core.distributions import Categorical
+        >>> head = SafeProbabilisticModule(
+        ...     ["logits"], "action", distribution_class=Categorical, return_log_prob=True
+        ... )
+        >>> td = head(TensorDict(logits=torch.zeros(3, 2), batch_size=[3]))
+        >>> td["action"].shape, td["action_log_prob"].shape
+        (torch.Size([3]), torch.Size([3]))
+    """
+
+    def __init__(  # noqa: PLR0913 - the arguments that TorchRL users pass
+        self,
+        in_keys: NestedKey | Sequence[NestedKey] | dict[str, NestedKey],
+        out_keys: NestedKey | Sequence[NestedKey] | None = None,
+        spec: TensorSpec | None = None,
+        *,
+        safe: bool = False,
+        default_interaction_type: InteractionType = InteractionType.DETERMINISTIC,
+        distribution_class: type[Distribution] | Callable[..., Distribution] = Delta,
+        distribution_kwargs: dict | None = None,
+        return_log_prob: bool = False,
+        log_prob_keys: Sequence[NestedKey] | None = None,
+        log_prob_key: NestedKey | None = None,
+        cache_dist: bool = False,
+        n_empirical_estimate: int = 1000,
+        num_samples: int | torch.Size | None = None,
+        generator: torch.Generator | int | NestedKey | None = None,
+    ) -> None:
+        del cache_dist
+        if out_keys is not None:
+            out_keys = as_key_list(out_keys)
+        ProbabilisticTensorDictModule.__init__(
+            self,
+            in_keys=in_keys,
+            out_keys=out_keys,
+            default_interaction_type=default_interaction_type,
+            distribution_class=distribution_class,
+            distribution_kwargs=distribution_kwargs,
+            return_log_prob=return_log_prob,
+            log_prob_keys=log_prob_keys,
+            log_prob_key=log_prob_key,
+            n_empirical_estimate=n_empirical_estimate,
+            num_samples=num_samples,
+            generator=generator,
+        )
+        # (argument of the distribution, key), in order
+        self.parameters_from = (
+            tuple(in_keys.items())
+            if isinstance(in_keys, dict)
+            else tuple((key if isinstance(key, str) else key[-1], key) for key in self.in_keys)
+        )
+        self.has_generator = generator is not None
+        self._sample_keys = [key for key in self.out_keys if key not in self._log_prob_outputs()]
+        target = self._sample_keys[0] if self._sample_keys else None
+        self._init_spec(as_output_spec(spec, self.out_keys, target), safe)
+
+    def _log_prob_outputs(self) -> list[NestedKey]:
+        return list(self.log_prob_keys) if self.return_log_prob else []
+
+    def forward(
+        self,
+        tensordict: TensorDictBase | None = None,
+        *args: Tensor,
+        tensordict_out: TensorDictBase | None = None,
+        _requires_sample: bool = True,
+        **kwargs: Tensor,
+    ) -> TensorDictBase:
+        """Draw, score and write."""
+        if args or kwargs or not isinstance(tensordict, TensorDictBase):
+            tensors = args if tensordict is None else (tensordict, *args)
+            return self._call_with_tensors(*tensors, **kwargs)
+        try:
+            out = ProbabilisticTensorDictModule.forward(
+                self, tensordict, tensordict_out, _requires_sample
+            )
+        except KeyError as error:
+            if any(tensordict.get(key, None) is None for key in self.in_keys):
+                raise missing_key(self, self.in_keys, tensordict) from error
+            raise
+        if _requires_sample and not skip_existing():
+            self._check_draw(out, tensordict)
+            if self.safe:
+                self.project_(out)
+        return out
+
+    planned_forward = forward
+
+    @dispatch(auto_batch_size=False)
+    def _call_with_tensors(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return self.forward(tensordict)
+
+    def _check_draw(self, out: TensorDictBase, params: TensorDictBase) -> None:
+        if torch.compiler.is_compiling():
+            return
+        for key in self._sample_keys:
+            spec = self._spec.get(key, None)
+            value = out.get(key, None) if spec is not None else None
+            if isinstance(value, Tensor) and value.shape not in self._fitting:
+                if self.distribution_class is CompositeDistribution:
+                    check_fits(key, spec, value.shape, value.shape[out.batch_dims :])
+                else:
+                    self.check_value(value, self.build_dist_from_params(params))
+
+    def check_value(self, value: Tensor, dist: Distribution) -> None:
+        """Check a draw of `dist` against the spec, once per shape."""
+        if value.shape in self._fitting or torch.compiler.is_compiling():
+            return
+        key = self._sample_keys[0]
+        spec = self._spec.get(key, None)
+        if spec is not None:
+            classes = getattr(dist, "num_events", None)
+            check_fits(key, spec, value.shape, dist.event_shape, classes)
+        self._fitting.add(value.shape)
+
+
+class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictSequential):
+    """A network followed by a probabilistic head, with the union of their specs.
+
+    A single `TensorDictModule` followed by a head over one of `rl.core.distributions` takes a
+    short road: the network's module is called directly and the distribution draws and scores in
+    one pass, with the results of the general road. Hooks, selected keys, `skip_existing`,
+    generators and every other arrangement take the general road.
+
+    Args:
+        *modules: TensorDict modules, the last of them probabilistic.
+        partial_tolerant: skip modules whose inputs are missing.
+
+    Reads:
+        in_keys: what the network reads.
+    Writes:
+        out_keys: the network's outputs (parameters), the draw and its log-probability.
+
+    Raises:
+        MissingKeyError: at call, an input is not in the TensorDict.
+        SpecError: at the first call with a shape, the draw does not fit the spec.
+
+    Example:
+        >>> from tensordict.nn import TensorDictModule
+        >>> from rl.core.distributions import OneHotCategorical
+        >>> policy = SafeProbabilisticTensorDictSequential(
+        ...     TensorDictModule(torch.nn.Linear(3, 2), ["observation"], ["logits"]),
+        ...     SafeProbabilisticModule(
+        ...         ["logits"], ["action"], distribution_class=OneHotCategorical
+        ...     ),
+        ... )
+        >>> policy(TensorDict(observation=torch.zeros(5, 3), batch_size=[5]))["action"].shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(self, *modules: Callable, partial_tolerant: bool = False) -> None:
+        ProbabilisticTensorDictSequential.__init__(
+            self, *modules, partial_tolerant=partial_tolerant
+        )
+        self._init_spec(union_spec(self.module, self.out_keys), safe=False)
+        self._replan()
+
+    def _replan(self) -> None:
+        self._planned = list(self.module)
+        self._plan: PolicyPlan | None = plan_policy(self._planned, list(self.out_keys))
+
+    def select_out_keys(
+        self, *selected_out_keys: NestedKey
+    ) -> SafeProbabilisticTensorDictSequential:
+        """Write these keys only."""
+        out = ProbabilisticTensorDictSequential.select_out_keys(self, *selected_out_keys)
+        self._replan()
+        return out
+
+    def reset_out_keys(self) -> SafeProbabilisticTensorDictSequential:
+        """Write every key again."""
+        out = ProbabilisticTensorDictSequential.reset_out_keys(self)
+        self._replan()
+        return out
+
+    def forward(
+        self,
+        tensordict: TensorDictBase | None = None,
+        *args: Tensor,
+        tensordict_out: TensorDictBase | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> TensorDictBase:
+        """Run the network, draw, score and write into `tensordict`.
+
+        With tensors (by position or as keyword arguments) instead of a TensorDict, return the
+        outputs as a tuple.
+        """
+        if not isinstance(tensordict, TensorDictBase):
+            tensors = args if tensordict is None else (tensordict, *args)
+            return self._call_with_tensors(*tensors, **kwargs)
+        if self._plan is not None and tensordict_out is None and not args and not kwargs:
+            # indexing a ModuleList costs more than the draw
+            members = self._modules["module"]._modules
+            net, head = members["0"], members["1"]
+            if [net, head] != self._planned:
+                self._replan()
+                return self.forward(tensordict)
+            out = self._plan.run(net, head, tensordict)
+            if out is not None:
+                return out
+        return self.general_forward(tensordict, *args, tensordict_out=tensordict_out, **kwargs)
+
+    def general_forward(
+        self,
+        tensordict: TensorDictBase,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> TensorDictBase:
+        """Run through tensordict's own modules: the general road."""
+        try:
+            return ProbabilisticTensorDictSequential.forward(self, tensordict, *args, **kwargs)
+        except KeyError as error:
+            if any(tensordict.get(key, None) is None for key in self.in_keys):
+                raise missing_key(self, self.in_keys, tensordict) from error
+            raise
+
+    @dispatch(auto_batch_size=False)
+    def _call_with_tensors(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return self.forward(tensordict)

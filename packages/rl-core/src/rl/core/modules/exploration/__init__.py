@@ -1,0 +1,3 @@
+"""Exploration around a policy."""
+
+__all__: list[str] = []

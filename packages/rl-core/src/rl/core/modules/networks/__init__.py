@@ -1,0 +1,3 @@
+"""Networks of tensors."""
+
+__all__: list[str] = []
