@@ -1,0 +1,195 @@
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rl.core import (
+    Binary,
+    Bounded,
+    Categorical,
+    Composite,
+    MultiCategorical,
+    MultiOneHot,
+    NonTensor,
+    OneHot,
+    SpecError,
+    Unbounded,
+)
+from rl.envs.libs.gym_spaces import (
+    codec_of,
+    gym_space_to_spec,
+    leaf_codecs,
+    register_gym_spec_conversion,
+)
+
+S = gymnasium.spaces
+
+
+@pytest.mark.parametrize(
+    ("space", "kind", "shape", "dtype"),
+    [
+        (S.Discrete(3), OneHot, (3,), torch.int64),
+        (S.Discrete(3, start=2), OneHot, (3,), torch.int64),
+        (S.MultiDiscrete([2, 3]), MultiOneHot, (5,), torch.int64),
+        (S.MultiDiscrete([3, 3]), OneHot, (2, 3), torch.int64),
+        (S.MultiBinary(4), Binary, (4,), torch.int8),
+        (S.MultiBinary((2, 3)), Binary, (2, 3), torch.int8),
+        (S.Box(-1, 1, (3,)), Bounded, (3,), torch.float32),
+        (S.Box(-1, 1, (3,), dtype=np.float64), Bounded, (3,), torch.float64),
+        (S.Box(-np.inf, np.inf, (3,)), Unbounded, (3,), torch.float32),
+        (S.Box(0, 255, (4, 4, 3), dtype=np.uint8), Unbounded, (4, 4, 3), torch.uint8),
+        (S.Box(0, 9, (2,), dtype=np.int64), Bounded, (2,), torch.int64),
+        (S.Sequence(S.Box(-1, 1, (2,)), stack=True), Bounded, (-1, 2), torch.float32),
+    ],
+)
+def test_spec_of_space(space, kind, shape, dtype):
+    spec = gym_space_to_spec(space)
+    assert isinstance(spec, kind)
+    assert spec.shape == torch.Size(shape)
+    assert spec.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("space", "kind", "shape"),
+    [
+        (S.Discrete(3), Categorical, ()),
+        (S.MultiDiscrete([2, 3]), MultiCategorical, (2,)),
+        (S.MultiDiscrete([3, 3]), Categorical, (2,)),
+    ],
+)
+def test_categorical_encoding(space, kind, shape):
+    spec = gym_space_to_spec(space, categorical_action_encoding=True)
+    assert isinstance(spec, kind)
+    assert spec.shape == torch.Size(shape)
+
+
+def test_limits_are_kept():
+    spec = gym_space_to_spec(S.Box(np.array([-1, -np.inf]), np.array([1, np.inf]), dtype=np.float32))
+    assert spec.space.low.tolist() == [-1, -np.inf]
+    assert spec.space.high.tolist() == [1, np.inf]
+
+
+def test_float32_on_request():
+    space = S.Box(-1, 1, (2,), dtype=np.float64)
+    assert gym_space_to_spec(space, float32=True).dtype == torch.float32
+    assert codec_of(space, float32=True).encode(np.ones(2)).dtype == np.float32
+
+
+def test_dict_is_a_composite():
+    space = S.Dict(a=S.Box(-1, 1, (2,)), b=S.Dict(c=S.Discrete(2)))
+    spec = gym_space_to_spec(space)
+    assert isinstance(spec, Composite)
+    assert set(spec.keys(True, True)) == {"a", ("b", "c")}
+    assert isinstance(spec["b", "c"], OneHot)
+    assert [key for key, _, _ in leaf_codecs(space, None)] == ["a", ("b", "c")]
+    assert [key for key, _, _ in leaf_codecs(space, "action")] == [
+        ("action", "a"),
+        ("action", "b", "c"),
+    ]
+
+
+def test_tuple_stacks_its_members():
+    spec = gym_space_to_spec(S.Tuple((S.Box(-1, 1, (2,)), S.Box(-2, 2, (2,)))))
+    assert spec.shape == torch.Size([2, 2])
+    codec = codec_of(S.Tuple((S.Box(-1, 1, (2,)), S.Box(-2, 2, (2,)))))
+    row = codec.encode((np.array([0.5, -0.5]), np.array([1.5, 2.0])))
+    assert row.tolist() == [[0.5, -0.5], [1.5, 2.0]]
+    first, second = codec.decode(row)
+    assert first.tolist() == [0.5, -0.5]
+    assert second.tolist() == [1.5, 2.0]
+
+
+def test_tuple_of_several_shapes_is_ragged_and_does_not_carry_data():
+    space = S.Tuple((S.Box(-1, 1, (2,)), S.Box(-2, 2, (3,))))
+    assert gym_space_to_spec(space).shape == torch.Size([2, -1])
+    with pytest.raises(SpecError, match="Use a gym `Dict` space"):
+        codec_of(space).encode((np.zeros(2), np.zeros(3)))
+
+
+def test_tuple_of_several_kinds_raises():
+    with pytest.raises(SpecError, match="Use a gym `Dict` space"):
+        gym_space_to_spec(S.Tuple((S.Discrete(2), S.Box(-1, 1, (3,)))))
+    with pytest.raises(SpecError, match="Make the outer space a `Dict`"):
+        gym_space_to_spec(S.Tuple((S.Dict(a=S.Discrete(2)),)))
+
+
+def test_text_and_sequence():
+    assert isinstance(gym_space_to_spec(S.Text(5)), NonTensor)
+    assert codec_of(S.Text(5)).to_tensor("abc").data == "abc"
+    with pytest.raises(SpecError, match="stack=True"):
+        gym_space_to_spec(S.Sequence(S.Box(-1, 1, (2,))))
+    codec = codec_of(S.Sequence(S.Box(-1, 1, (2,)), stack=True))
+    assert codec.encode(np.zeros((4, 2), np.float32)).shape == (4, 2)
+
+
+def test_discrete_starts_at_its_start():
+    codec = codec_of(S.Discrete(3, start=2))
+    assert codec.encode(2).tolist() == [1, 0, 0]
+    assert codec.decode(np.array([0, 0, 1])) == 4
+    index = codec_of(S.Discrete(3, start=2), categorical=True)
+    assert index.encode(4).item() == 2
+    assert index.decode(np.array(1)) == 3
+    assert codec.encode_batch(np.array([4, 2])).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert codec.decode_batch(np.array([[0, 0, 1], [1, 0, 0]])).tolist() == [4, 2]
+
+
+def test_multi_discrete_rows():
+    codec = codec_of(S.MultiDiscrete([2, 3]))
+    assert codec.encode(np.array([1, 0])).tolist() == [0, 1, 1, 0, 0]
+    assert codec.decode(np.array([0, 1, 0, 0, 1])).tolist() == [1, 2]
+    shifted = codec_of(S.MultiDiscrete([2, 3], start=[5, 7]))
+    assert shifted.encode(np.array([6, 7])).tolist() == [0, 1, 1, 0, 0]
+    assert shifted.decode(np.array([0, 1, 0, 0, 1])).tolist() == [6, 9]
+    table = codec_of(S.MultiDiscrete(np.array([[2, 3], [3, 2]])))
+    assert table.encode(np.array([[1, 0], [0, 1]])).tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]]
+
+
+SPACES = [
+    S.Discrete(4, start=-1),
+    S.MultiDiscrete([2, 5, 3]),
+    S.MultiDiscrete([4, 4]),
+    S.MultiDiscrete(np.array([[2, 3], [3, 2]])),
+    S.MultiBinary(3),
+    S.MultiBinary((2, 3)),
+    S.Box(-2, 2, (2, 3)),
+    S.Box(0, 255, (2, 2), dtype=np.uint8),
+    S.Tuple((S.Discrete(3), S.Discrete(3))),
+]
+
+
+@given(st.sampled_from(SPACES), st.booleans(), st.integers(0, 2**16))
+@settings(max_examples=60, deadline=None)
+def test_round_trip(space, categorical, seed):
+    space.seed(seed)
+    value = space.sample()
+    codec = codec_of(space, categorical)
+    spec = gym_space_to_spec(space, categorical_action_encoding=categorical)
+    row = codec.encode(value)
+    assert spec.is_in(torch.from_numpy(row))
+    back = codec.decode(row)
+    assert space.contains(back)
+    np.testing.assert_array_equal(np.asarray(back), np.asarray(value))
+    into = np.zeros_like(row)
+    codec.write(value, into)
+    np.testing.assert_array_equal(into, row)
+
+
+class Angle(S.Space):
+    def __init__(self):
+        super().__init__((1,), np.float32)
+
+
+def test_custom_space():
+    with pytest.raises(SpecError, match="register_gym_spec_conversion"):
+        gym_space_to_spec(Angle())
+
+    @register_gym_spec_conversion(f"{Angle.__module__}.{Angle.__qualname__}")
+    def convert(space, dtype=None, device=None, categorical_action_encoding=False):
+        return Bounded(-3.0, 3.0, shape=(1,), device=device)
+
+    assert gym_space_to_spec(Angle()).space.high.item() == 3.0
+    codec = codec_of(Angle())
+    assert codec.encode(np.array([0.5], np.float32)).tolist() == [0.5]
+    assert codec.decode(np.array([0.5], np.float32)).tolist() == [0.5]
