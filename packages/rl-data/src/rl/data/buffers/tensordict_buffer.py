@@ -61,11 +61,11 @@ class TensorDictReplayBuffer(ReplayBuffer):
         Raises:
             TypeError: `data` is not a TensorDict.
         """
-        data, priority = self._split(data)
+        data, priority = self._split(data, self._storage.ndim - 1)
         with self._lock:
             index = super().add(data)
             if priority is not None:
-                self.update_priority(_row_index(index), priority.reshape(1, -1))
+                self.update_priority(torch.as_tensor(index), priority)
         return index
 
     def extend(
@@ -85,17 +85,15 @@ class TensorDictReplayBuffer(ReplayBuffer):
         """
         if isinstance(tensordicts, list | tuple) and all(map(is_tensor_collection, tensordicts)):
             tensordicts = torch.stack(list(tensordicts))
-        data, priority = self._split(tensordicts)
+        data, priority = self._split(tensordicts, self._storage.ndim)
         with self._lock:
             index = super().extend(data)
             if priority is not None and update_priority is not False:
-                if self._dim_extend:
-                    priority = priority.transpose(0, self._dim_extend)
-                self.update_priority(index, priority.reshape(len(index), -1))
+                self.update_priority(index, priority)
         return index
 
-    def _split(self, data: Any) -> tuple[Any, Tensor | None]:  # noqa: ANN401
-        """Return the data to store, and its priorities."""
+    def _split(self, data: Any, batch_dims: int) -> tuple[Any, Tensor | None]:  # noqa: ANN401
+        """Return the data to store, and its checked priorities, one row per element."""
         if not is_tensor_collection(data):
             raise TypeError(
                 f"`{type(self).__name__}` keeps TensorDicts, got a {type(data).__qualname__}. Make "
@@ -108,7 +106,16 @@ class TensorDictReplayBuffer(ReplayBuffer):
             priority = data.get(self.priority_key, None)
             if priority is not None:
                 own.append(self.priority_key)
+                priority = self._by_element(priority, batch_dims)
         return (data.exclude(*own) if own else data), priority
+
+    def _by_element(self, priority: Tensor, batch_dims: int) -> Tensor:
+        if batch_dims == self._storage.ndim and self._dim_extend:
+            priority = priority.transpose(0, self._dim_extend)
+        count = priority.shape[:batch_dims].numel()
+        priority = priority.reshape(count, -1)
+        self._sampler.check_priority(priority, count)
+        return priority
 
     def _annotate(self, data: Any, info: dict[str, Any]) -> Any:  # noqa: ANN401
         if is_tensor_collection(data):
@@ -126,7 +133,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
 
     def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
         """Overwrite rows; the sampler treats them as new."""
-        super().__setitem__(index, self._split(data)[0])
+        super().__setitem__(index, self._split(data, 0)[0])
 
     def update_tensordict_priority(self, data: TensorDictBase) -> None:
         """Set the priorities of a batch, which has `"index"` and the priority entry.
@@ -170,7 +177,3 @@ class TensorDictReplayBuffer(ReplayBuffer):
             self._version += 1
             change(self._storage[:])
         return self
-
-
-def _row_index(index: int | Tensor) -> Tensor:
-    return index if isinstance(index, Tensor) else torch.tensor([index])

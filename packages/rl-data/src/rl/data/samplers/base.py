@@ -60,6 +60,9 @@ class Sampler(ABC):
     ) -> None:
         """Take new priorities; samplers without priorities ignore them."""
 
+    def check_priority(self, priority: Tensor | float, count: int) -> None:  # noqa: B027 (optional)
+        """Raise what `update_priority` would raise for these priorities of `count` elements."""
+
     def mark_update(self, index: Tensor, *, storage: Storage | None = None) -> None:  # noqa: B027 (optional)
         """Hear that elements were overwritten in place."""
 

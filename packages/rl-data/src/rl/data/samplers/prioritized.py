@@ -139,8 +139,14 @@ class PrioritizedSampler(Sampler):
         self._set(index.numpy(), np.float64(self.default_priority))
 
     def mark_update(self, index: Tensor, *, storage: Storage | None = None) -> None:
-        """Give elements that were overwritten the default priority."""
-        self.extend(torch.as_tensor(index).reshape(-1))
+        """Give elements that were overwritten the default priority.
+
+        Raises:
+            IndexError: an element is out of range.
+        """
+        position = torch.as_tensor(index).reshape(-1)
+        self._check_range(position.numpy(), storage)
+        self.extend(position)
 
     def update_priority(
         self, index: Tensor, priority: Tensor | float, *, storage: Storage | None = None
@@ -158,21 +164,33 @@ class PrioritizedSampler(Sampler):
             IndexError: an element is out of range.
         """
         position = torch.as_tensor(index).reshape(-1).cpu().numpy()
-        value = self._check_priority(priority, position.size)
-        size = self.max_size if storage is None else len(storage)
+        value = self._reduced(priority, position.size)
         if position.size == 0:
             return
-        if position.min() < 0 or position.max() >= size:
-            raise IndexError(
-                f"Priorities are given for elements [{position.min()}, {position.max()}], expected "
-                f"them in [0, {size}). Pass the `index` entry of a sample."
-            )
+        self._check_range(position, storage)
         largest = float(value.max())
         if self._max_priority is None or largest > self._max_priority:
             self._max_priority = largest
         self._set(position, np.power(value + self.eps, self.alpha))
 
-    def _check_priority(self, priority: Tensor | float, count: int) -> np.ndarray:
+    def _check_range(self, position: np.ndarray, storage: Storage | None) -> None:
+        size = self.max_size if storage is None else len(storage)
+        if position.size and (position.min() < 0 or position.max() >= size):
+            raise IndexError(
+                f"Priorities are given for elements [{position.min()}, {position.max()}], expected "
+                f"them in [0, {size}). Pass the `index` entry of a sample."
+            )
+
+    def check_priority(self, priority: Tensor | float, count: int) -> None:
+        """Raise unless these can be the priorities of `count` elements.
+
+        Raises:
+            ShapeError: they are of another number.
+            SpecError: one is negative or not finite.
+        """
+        self._reduced(priority, count)
+
+    def _reduced(self, priority: Tensor | float, count: int) -> np.ndarray:
         tensor = torch.as_tensor(priority, dtype=torch.float64).detach().cpu()
         if tensor.ndim > 1:
             tensor = _REDUCTIONS[self.reduction](tensor.flatten(1))
@@ -195,8 +213,8 @@ class PrioritizedSampler(Sampler):
             return
         # a leaf of zero would count as absent: stay above it even where alpha is large
         leaf = np.maximum(value, self._tiny)
-        self._sum_tree.update(position, leaf)
-        self._min_tree.update(position, leaf)
+        self._sum_tree.store(position, leaf)
+        self._min_tree.store(position, leaf)
         self._version += 1
 
     # ----------------------------------------------------------------- state

@@ -36,20 +36,25 @@ class ListStorage(Storage):
         self.device = None if device is None else torch.device(device)
         self._items: list[Any] = []
 
-    def set(self, cursor: int | range | Tensor, data: Any) -> None:  # noqa: ANN401
+    def set(self, cursor: int | range | slice | Tensor, data: Any) -> None:  # noqa: ANN401
         """Write one item (int cursor) or as many as the cursor has entries.
 
         Raises:
             IndexError: a cursor would leave a gap or exceeds the capacity.
             ShapeError: cursor and data differ in length.
         """
+        if isinstance(cursor, slice):
+            cursor = range(len(self._items))[cursor]
         if isinstance(cursor, int):
-            positions, items = [cursor], [data]
+            positions, items = [cursor + len(self._items) if cursor < 0 else cursor], [data]
         else:
             positions = _positions(cursor, len(self._items))
             items = list(data.unbind(0)) if hasattr(data, "unbind") else list(data)
         if len(positions) != len(items):
-            raise ShapeError(f"Cursor has {len(positions)} entries, the data {len(items)} rows.")
+            raise ShapeError(
+                f"The index names {len(positions)} rows, the data has {len(items)}: give one item "
+                "for each."
+            )
         end = len(self._items)
         for position in positions:
             if not 0 <= position <= end or position >= self.max_size:

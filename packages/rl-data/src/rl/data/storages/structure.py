@@ -181,6 +181,9 @@ class _TensorDictNode(_MappingNode):
         # a nested TensorDict may have more batch dimensions than the row, as agents do
         self.extra = data.batch_size[batch_dims:] if path else torch.Size([])
 
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "extra": list(self.extra)}
+
     def collect(self, data: Any, out: list[Tensor]) -> None:  # noqa: ANN401
         if not is_tensor_collection(data):
             raise self._wrong_kind(data)

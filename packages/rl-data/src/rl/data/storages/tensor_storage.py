@@ -136,9 +136,6 @@ class TensorStorage(Storage):
 
     def __setitem__(self, index: Any, data: Any) -> None:  # noqa: ANN401
         columns = self._filled()
-        shape = torch.empty(0).expand(0, self._rows, *self.inner_shape)[
-            (slice(None), *_tuple(index))
-        ]
         target = columns.view(index, self._rows)
         leaves = columns.structure.flatten(data)
         expected = columns.structure.flatten(target)
@@ -146,8 +143,8 @@ class TensorStorage(Storage):
             if leaf.shape != wanted.shape or leaf.dtype != wanted.dtype:
                 raise ShapeError(
                     f"`{'.'.join(path) or 'data'}` has shape {list(leaf.shape)} and dtype "
-                    f"{leaf.dtype}, expected {list(wanted.shape)} and {wanted.dtype}, those of the "
-                    f"{shape.shape[1:].numel()} elements that are replaced."
+                    f"{leaf.dtype}, expected {list(wanted.shape)} and {wanted.dtype}: give as many "
+                    "rows as are replaced, like those of the storage."
                 )
         for tensor, leaf in zip(columns.tensors, leaves, strict=True):
             tensor[: self._rows][index] = leaf.detach().to(tensor.device)
@@ -304,10 +301,6 @@ def _span(cursor: int | range | Tensor) -> tuple[int, int, int | None]:
     return int(cursor.max()), int(cursor.min()), len(cursor)
 
 
-def _tuple(index: Any) -> tuple:  # noqa: ANN401
-    return index if isinstance(index, tuple) else (index,)
-
-
 def _is_coordinates(index: Any, ndim: int) -> bool:  # noqa: ANN401
     return (
         isinstance(index, tuple)
@@ -339,7 +332,7 @@ def _nest(saved: TensorDict, described: dict[str, Any]) -> Any:  # noqa: ANN401
             nested = {key: build(child, (*path, key)) for key, child in node["items"]}
             if node["kind"] == "dict":
                 return nested
-            return TensorDict(nested, batch_size=saved.batch_size)
+            return TensorDict(nested, batch_size=[*saved.batch_size, *node["extra"]])
         parts = [build(child, (*path, str(i))) for i, child in enumerate(node["parts"])]
         return tuple(parts) if node["kind"] == "tuple" else parts
 

@@ -104,8 +104,15 @@ class SegmentTree(ABC):
                 f"Tree indices span [{position.min()}, {position.max()}], expected them in "
                 f"[0, {self.size}): the tree has {self.size} leaves."
             )
-        self._flat[0][position] = value if isinstance(value, float) else _as_array(value)
-        self._lift(position)
+        self.store(position, value if isinstance(value, float) else _as_array(value))
+
+    def store(self, position: np.ndarray, value: float | np.ndarray) -> None:
+        """Do what `update` does for positions that are known to be in range."""
+        self._flat[0][position] = value
+        for below, above in zip(self._levels, self._flat[1:], strict=False):
+            position = position // _FANOUT
+            above[position] = self._reduce(below.take(position, 0))
+        self._changed()
 
     def leaves(self) -> Tensor:
         """Return a copy of the leaves, `[size]`."""
@@ -131,12 +138,6 @@ class SegmentTree(ABC):
         """Set every leaf to the identity element."""
         for level in self._flat:
             level.fill(self.identity_element)
-        self._changed()
-
-    def _lift(self, position: np.ndarray) -> None:
-        for below, above in zip(self._levels, self._flat[1:], strict=False):
-            position = position // _FANOUT
-            above[position] = self._reduce(below.take(position, 0))
         self._changed()
 
     def _reduce(self, blocks: np.ndarray) -> np.ndarray:

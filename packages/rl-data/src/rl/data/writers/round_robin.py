@@ -80,8 +80,8 @@ class RoundRobinWriter(Writer):
     def _too_many(self, count: int, room: int) -> ShapeError:
         return ShapeError(
             f"`extend` was given {count} rows, the storage has room for {room}: the first would be "
-            f"overwritten within the call. Write the last {room} rows, `data[-{room}:]`, or raise "
-            "the storage's `max_size`."
+            f"overwritten within the call. Write only the last {room}, or raise the storage's "
+            "`max_size`."
         )
 
     def empty(self, empty_write_count: bool = True) -> None:
