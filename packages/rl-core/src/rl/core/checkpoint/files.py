@@ -117,25 +117,27 @@ def load_state(path: str | os.PathLike[str], *, device: str | torch.device | Non
             message names the file and the field.
     """
     path = Path(path)
-    body = _read_manifest(path / MANIFEST)
-    declared = body["tensors"]
-    file = path / declared["file"]
+    manifest = path / MANIFEST
+    body = _read_manifest(manifest)
+    file = path / body["tensors"]["file"]
     if not file.is_file():
-        raise CheckpointError(
-            f"`{file}` is missing; field `tensors.file` of its manifest names it."
-        )
-    _compare(file, "tensors.bytes", file.stat().st_size, declared["bytes"])
+        raise CheckpointError(f"`{file}` is missing; `{manifest}` names it in `tensors.file`.")
+    _compare(file, "tensors.bytes", file.stat().st_size, body["tensors"]["bytes"])
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    _compare(file, "tensors.sha256", digest, declared["sha256"])
+    _compare(file, "tensors.sha256", digest, body["tensors"]["sha256"])
     try:
-        tensors = load_file(file, device=str(torch.device("cpu" if device is None else device)))
+        tensors = load_file(file)
     except SafetensorError as error:
         raise CheckpointError(f"`{file}` is not a safetensors file: {error}.") from error
+    if device is not None:
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     try:
         return TreeReader(tensors).decode(body["state"])
     except CheckpointError as error:
-        raise CheckpointError(f"`{path / MANIFEST}`: {error}") from error
+        raise CheckpointError(f"`{manifest}`: {error}") from error
+    except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"`{manifest}`: field `state` is ill-formed ({error}).") from error
 
 
 def _manifest(body: dict[str, Any]) -> bytes:
@@ -162,9 +164,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         given = document.get("format") if isinstance(document, dict) else document
         raise CheckpointError(f"`{path}`: field `format` is {given!r}, expected {FORMAT!r}.")
     version = document.get("version")
-    if type(version) is not int or version > FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(
-            f"`{path}`: field `version` is {version!r}, this rl-core reads up to {FORMAT_VERSION}. "
+            f"`{path}`: field `version` is {version!r}, this rl-core reads 1 to {FORMAT_VERSION}. "
             "`pip install --upgrade rl-core`."
         )
     body = document.get("body")
@@ -172,7 +174,21 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     # the hash covers what the bytes mean; this covers the bytes themselves
     if raw != _manifest(body):
         raise CheckpointError(f"`{path}`: field `body` is not in the written form: it was edited.")
+    _require_fields(path, body)
     return body
+
+
+def _require_fields(path: Path, body: Any) -> None:  # noqa: ANN401
+    # only a forged manifest comes here and fails: the hash is right
+    if not isinstance(body, dict) or "state" not in body:
+        raise CheckpointError(f"`{path}` lacks field `state`: it was not written by `save_state`.")
+    tensors = body.get("tensors")
+    if not isinstance(tensors, dict) or not {"file", "bytes", "sha256"} <= tensors.keys():
+        raise CheckpointError(f"`{path}`: field `tensors` lacks `file`, `bytes` or `sha256`.")
+    if Path(str(tensors["file"])).name != tensors["file"]:
+        raise CheckpointError(
+            f"`{path}`: field `tensors.file` is {tensors['file']!r}, expected a name in its folder."
+        )
 
 
 def _compare(path: Path, field: str, found: object, expected: object) -> None:

@@ -64,9 +64,9 @@ class MetricsLog:
         self.path = Path(path)
         self._file: TextIO | None = None
 
-    def append(self, frames: int, metrics: Mapping[str, object]) -> None:
-        """Append one record, `{"frames": frames, **metrics}`."""
-        record = {"frames": int(frames)} | {k: as_number(v) for k, v in metrics.items()}
+    def append(self, frames: int, metrics: Mapping[str, float | None]) -> None:
+        """Append one record, `{"frames": frames, **metrics}`; see `as_number` for the values."""
+        record = {"frames": int(frames), **metrics}
         file = self._open()
         file.write(json.dumps(record, allow_nan=False) + "\n")
         file.flush()

@@ -27,7 +27,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Protocol
 
-from rl.core.errors import NotRegisteredError
+from rl.core.errors import CheckpointError, NotRegisteredError
 from rl.core.registry import Registry
 from rl.core.runs.config import config_from_json
 from rl.core.runs.result import Evaluation, Result
@@ -91,6 +91,9 @@ def open_run(folder: str | Path) -> tuple[Recipe, Run]:
     """
     folder = Path(folder)
     content = read_run_file(folder, "config.json")
+    for name in ("recipe", "config"):
+        if name not in content:
+            raise CheckpointError(f"`{folder / 'config.json'}` lacks field `{name}`.")
     recipe = load_recipe(content["recipe"])
     config = config_from_json(recipe.Config, content["config"])
     return recipe, Run(content["recipe"], config, folder)

@@ -1,0 +1,54 @@
+import re
+
+import pytest
+
+from rl.core.errors import NotRegisteredError
+from rl.core.loggers import CSVLogger, TensorboardLogger, generate_exp_name, get_logger
+
+
+def test_loggers_by_name(tmp_path):
+    logger = get_logger("csv", str(tmp_path), "run")
+    assert type(logger) is CSVLogger
+    assert logger.folder == tmp_path / "run"
+    board = get_logger("tensorboard", str(tmp_path), "run")
+    assert type(board) is TensorboardLogger
+    board.close()
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_no_type_is_no_logger(name, tmp_path):
+    assert get_logger(name, str(tmp_path), "run") is None
+
+
+def test_unknown_type_suggests_the_nearest(tmp_path):
+    with pytest.raises(NotRegisteredError, match="Did you mean `csv`"):
+        get_logger("cvs", str(tmp_path), "run")
+
+
+def test_arguments_go_by_type(tmp_path):
+    logger = get_logger(
+        "csv",
+        str(tmp_path),
+        "run",
+        csv_kwargs={"video_fps": 5},
+        wandb_kwargs={"project": "ignored"},
+    )
+    assert logger.video_fps == 5
+    with pytest.raises(TypeError, match="csv_kwargs="):
+        get_logger("csv", str(tmp_path), "run", video_fps=5)
+
+
+def test_state_is_taken_on(tmp_path):
+    first = get_logger("csv", str(tmp_path), "run")
+    first.log_scalar("a", 1.0)
+    second = get_logger("csv", str(tmp_path), "run", state_dict=first.state_dict())
+    second.log_scalar("a", 2.0)
+    second.close()
+    first.close()
+    assert (tmp_path / "run/scalars/a.csv").read_text() == "0,1.0\n1,2.0\n"
+
+
+def test_experiment_names_differ_and_tell_the_time():
+    name = generate_exp_name("PPO", "x")
+    assert re.fullmatch(r"PPO_x_[0-9a-f]{8}_\d\d_\d\d_\d\d-\d\d_\d\d_\d\d", name)
+    assert name != generate_exp_name("PPO", "x")
