@@ -1,0 +1,3 @@
+"""Recipes: one readable file per algorithm."""
+
+__all__: list[str] = []
