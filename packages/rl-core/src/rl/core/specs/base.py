@@ -139,6 +139,16 @@ class TensorSpec:
         new._set_shape(view_shape(self.shape, op))
         return new
 
+    def _stack_dense(self, specs: Sequence[TensorSpec], dim: int) -> TensorSpec | None:
+        """Return the dense stack of unequal specs of this class, or None if there is none.
+
+        Args:
+            specs: the specs to stack; the first is this one.
+            dim: where the new dimension goes, not negative.
+        """
+        del specs, dim
+        return None
+
     def _copy(self) -> Self:
         """Return a shallow copy whose attributes can be replaced."""
         new = copy.copy(self)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["indexed_names", "without_ellipsis"]
+__all__ = ["dims_used", "indexed_names", "without_ellipsis"]
 
 
 def without_ellipsis(index: Any, ndim: int) -> tuple:  # noqa: ANN401
@@ -15,12 +15,13 @@ def without_ellipsis(index: Any, ndim: int) -> tuple:  # noqa: ANN401
     index = index if isinstance(index, tuple) else (index,)
     if not any(item is Ellipsis for item in index):
         return index
-    used = sum(_dims_used(item) for item in index if item is not Ellipsis)
+    used = sum(dims_used(item) for item in index if item is not Ellipsis)
     at = next(i for i, item in enumerate(index) if item is Ellipsis)
     return (*index[:at], *(slice(None),) * (ndim - used), *index[at + 1 :])
 
 
-def _dims_used(item: Any) -> int:  # noqa: ANN401
+def dims_used(item: Any) -> int:  # noqa: ANN401
+    """Return how many dimensions of a tensor one item of an index takes."""
     if item is None or isinstance(item, bool):
         return 0
     if isinstance(item, Tensor) and item.dtype == torch.bool:

@@ -210,6 +210,15 @@ class Bounded(TensorSpec):
         new._plan()
         return new
 
+    def _stack_dense(self, specs: Sequence[Bounded], dim: int) -> Bounded | None:
+        facts = {(spec.shape, spec.dtype, spec.device, spec.domain) for spec in specs}
+        if len(facts) > 1:
+            return None
+        low = torch.stack([spec.low for spec in specs], dim)
+        high = torch.stack([spec.high for spec in specs], dim)
+        shape = [*self.shape[:dim], len(specs), *self.shape[dim:]]
+        return Bounded(low, high, shape, self.device, self.dtype, self.domain)
+
     def _to_device(self, device: torch.device) -> Self:
         new = super()._to_device(device)
         new._plan()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from rl.core.errors import SpecError
 from rl.core.specs.base import DEVICE_TYPING, TensorSpec
-from rl.core.specs.masks import common_mask, draw_masked, expand_mask, nearest_allowed
+from rl.core.specs.masks import common_mask, draw_masked, expand_mask, nearest_allowed, stack_masked
 from rl.core.specs.shapes import as_shape
 from rl.core.specs.space import CategoricalBox
 
@@ -128,6 +128,20 @@ class Categorical(TensorSpec):
         mask = self.mask.to(val.device).expand(*val.shape, -1)
         return bool(mask.gather(-1, val.unsqueeze(-1)).all())
 
+    def to_numpy(self, val: Tensor, safe: bool | None = None) -> Any:  # noqa: ANN401
+        """Return the integers as a numpy array, or a number if there are no dimensions.
+
+        Args:
+            val: values of this spec.
+            safe: test the value first.
+
+        Raises:
+            SpecError: `safe` is set and the value is not allowed.
+        """
+        if safe:
+            self.assert_is_in(val)
+        return val.detach().cpu().numpy() if val.ndim else val.item()
+
     def _project(self, val: Tensor) -> Tensor:
         """Round, clamp, and move a masked value to the nearest allowed one (the lower of two)."""
         if val.dtype.is_floating_point:
@@ -160,6 +174,11 @@ class Categorical(TensorSpec):
         if use_mask and self.mask is not None:
             values = values[common_mask(self.mask)]
         return values.reshape(-1, *[1] * self.ndim).expand(-1, *self._draw_shape).clone()
+
+    def _common(self) -> Categorical:
+        """Return the scalar spec that every element of `shape` shares."""
+        mask = None if self.mask is None else common_mask(self.mask)
+        return Categorical(self._known_n(), (), self.device, self.dtype, mask)
 
     def index(self, index: Tensor, tensor_to_index: Tensor) -> Tensor:
         """Return `tensor_to_index[..., index]`, element by element."""
@@ -199,6 +218,9 @@ class Categorical(TensorSpec):
         if safe:
             self.assert_is_in(val)
         return val
+
+    def _stack_dense(self, specs: Sequence[Categorical], dim: int) -> Categorical | None:
+        return stack_masked(specs, dim)
 
     def to_categorical_spec(self) -> Categorical:
         """Return a copy of this spec."""

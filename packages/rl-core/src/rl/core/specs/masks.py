@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rl.core.errors import SpecError
 
-__all__ = ["common_mask", "draw_masked", "expand_mask", "nearest_allowed"]
+__all__ = ["common_mask", "draw_masked", "expand_mask", "nearest_allowed", "stack_masked"]
 
 
 def expand_mask(mask: Tensor, shape: Sequence[int], device: torch.device) -> Tensor:
@@ -83,3 +84,26 @@ def common_mask(mask: Tensor) -> Tensor:
             "index the spec first (`spec[0].enumerate(use_mask=True)`)."
         )
     return rows[0]
+
+
+def stack_masked(specs: Sequence[Any], dim: int) -> Any:  # noqa: ANN401
+    """Return the stack of discrete specs that differ in their masks only, else None.
+
+    Args:
+        specs: `Categorical` or `OneHot` specs.
+        dim: where the new dimension goes, not negative.
+    """
+    first = specs[0]
+    bare = [spec._copy() for spec in specs]
+    masks = [spec.mask for spec in specs]
+    for spec in bare:
+        spec.update_mask(None)
+    if any(spec != bare[0] for spec in bare) or all(mask is None for mask in masks):
+        return None
+    sizes = [-1] * (first.ndim + 1)
+    sizes[dim] = len(specs)
+    known = next(mask for mask in masks if mask is not None)
+    full = [torch.ones_like(known) if mask is None else mask for mask in masks]
+    stacked = bare[0].unsqueeze(dim).expand(sizes)
+    stacked.update_mask(torch.stack(full, dim))
+    return stacked

@@ -13,7 +13,7 @@ from torch.nn import functional
 from rl.core.errors import SpecError
 from rl.core.specs.base import DEVICE_TYPING, TensorSpec
 from rl.core.specs.categorical import Categorical
-from rl.core.specs.masks import common_mask, draw_masked, expand_mask
+from rl.core.specs.masks import common_mask, draw_masked, expand_mask, stack_masked
 from rl.core.specs.shapes import as_shape
 from rl.core.specs.space import CategoricalBox
 
@@ -254,6 +254,9 @@ class OneHot(TensorSpec):
         if safe:
             self.assert_is_in(val)
         return val
+
+    def _stack_dense(self, specs: Sequence[OneHot], dim: int) -> OneHot | None:
+        return None if self.use_register else stack_masked(specs, dim)
 
     def to_one_hot_spec(self) -> OneHot:
         """Return a copy of this spec."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl.core.errors import SpecError
+from rl.core.errors import ShapeError, SpecError
 
 __all__ = ["as_shape", "flat_args", "index_on", "view_shape"]
 
@@ -35,10 +35,14 @@ def flat_args(args: tuple) -> tuple:
 
 def view_shape(shape: torch.Size, op: Callable[[Tensor], Tensor]) -> torch.Size:
     """Return the shape that the view `op` gives to a tensor of `shape`; -1 sizes are carried."""
-    if -1 not in shape:
-        return op(torch.empty((), device="meta").expand(shape)).shape
     sizes = [_DYNAMIC if size == -1 else size for size in shape]
-    new = op(torch.empty((), device="meta").expand(sizes)).shape
+    try:
+        new = op(torch.empty((), device="meta").expand(sizes)).shape
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ShapeError(f"A spec of shape {list(shape)} has no such view: {reason}") from None
+    if -1 not in shape:
+        return new
     if any(size != _DYNAMIC and size % _DYNAMIC == 0 and size for size in new):
         raise SpecError(
             f"A view of shape {list(shape)} merges or splits a dimension of unknown size (-1): "
