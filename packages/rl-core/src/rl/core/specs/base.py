@@ -431,9 +431,10 @@ class TensorSpec:
         return self.to("cpu")
 
     def cuda(self, device: DEVICE_TYPING | None = None) -> Self:
-        """Return the spec on a CUDA device."""
-        return self.to("cuda" if device is None else torch.device("cuda", device)
-                       if isinstance(device, int) else device)  # fmt: skip
+        """Return the spec on a CUDA device, the current one by default."""
+        return self.to(
+            torch.device("cuda", device) if isinstance(device, int) else device or "cuda"
+        )
 
     def clear_device_(self) -> Self:
         """Leave a leaf as it is; a `Composite` forgets its device."""

@@ -75,12 +75,8 @@ class NonTensor(TensorSpec):
         full = full[: len(full) - self.feature_dims]
         if not (self.batched and isinstance(self.example_data, list)):
             return NonTensorData(self.example_data, batch_size=full, device=self.device)
-        stack = NonTensorStack(
-            *[
-                NonTensorData(item, batch_size=rest, device=self.device)
-                for item in self.example_data
-            ]
-        )
+        options = {"batch_size": self._draw_shape[1:], "device": self.device}
+        stack = NonTensorStack(*[NonTensorData(item, **options) for item in self.example_data])
         return stack.expand(full) if shape else stack
 
     def zero(self, shape: int | Sequence[int] | None = None) -> NonTensorData | NonTensorStack:
