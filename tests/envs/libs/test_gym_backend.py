@@ -2,7 +2,7 @@ import gymnasium
 import pytest
 
 from rl.core import MissingDependencyError
-from rl.envs import gym_backend, set_gym_backend
+from rl.envs.libs import gym_backend, set_gym_backend
 
 
 def test_gymnasium_is_the_default():

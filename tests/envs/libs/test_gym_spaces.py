@@ -66,7 +66,8 @@ def test_categorical_encoding(space, kind, shape):
 
 
 def test_limits_are_kept():
-    spec = gym_space_to_spec(S.Box(np.array([-1, -np.inf]), np.array([1, np.inf]), dtype=np.float32))
+    low, high = np.array([-1, -np.inf], np.float32), np.array([1, np.inf], np.float32)
+    spec = gym_space_to_spec(S.Box(low, high))
     assert spec.space.low.tolist() == [-1, -np.inf]
     assert spec.space.high.tolist() == [1, np.inf]
 

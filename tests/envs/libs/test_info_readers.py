@@ -5,7 +5,7 @@ import torch
 from tensordict import TensorDict
 
 from rl.core import RLError, Unbounded
-from rl.envs import GymEnv, GymWrapper, default_info_dict_reader
+from rl.envs.libs import GymEnv, GymWrapper, default_info_dict_reader
 from rl.envs.libs.info_readers import spec_of_info
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rl.core import RLError
-from rl.envs import PendulumEnv, check_env_specs
+from rl.envs.checks import check_env_specs
+from rl.envs.native.pendulum import PendulumEnv
 
 
 def test_specs():

@@ -14,6 +14,7 @@ from tensordict import TensorDictBase
 from rl.core import Composite, NotRegisteredError, SpecError, TensorSpec, Unbounded, nearest
 from rl.envs.libs.gym_backend import gym_backend
 from rl.envs.libs.gym_like import GymLikeEnv
+from rl.envs.libs.gym_roads import ResetSlot, StepSlot, TensorStep
 from rl.envs.libs.gym_spaces import (
     LeafCodec,
     gym_space_to_spec,
@@ -22,7 +23,7 @@ from rl.envs.libs.gym_spaces import (
     value_at,
 )
 from rl.envs.libs.gym_vector import VectorResets, is_vector_env
-from rl.envs.libs.slot_plan import ResetSlot, StepSlot
+from rl.envs.libs.info_readers import InfoReader
 from rl.envs.vector.slots import Slot
 
 __all__ = ["GymEnv", "GymWrapper"]
@@ -43,7 +44,8 @@ _HOOKS = (
 class GymWrapper(GymLikeEnv):
     """An existing gymnasium env, single or vector.
 
-    Specs follow the spaces (see `gym_space_to_spec`). A `Dict` observation space gives its own
+    Specs follow the spaces (see `gym_space_to_spec`). A `Dict` action space gives its own keys too, or
+    entries below `"action"` when they would clash with those of the observation. A `Dict` observation space gives its own
     keys, any other the key `"observation"`. A vector env of any autoreset mode yields the true
     final observation under `"next"`; its resets are asked for by `reset`, as those of every other
     env.
@@ -103,7 +105,7 @@ class GymWrapper(GymLikeEnv):
         self.from_pixels = from_pixels
         self.pixels_only = pixels_only
         self._resets = VectorResets(env) if vector else None
-        self._native_slots: bool | None = None
+        self.__dict__["_quick"] = None
         self._make_specs(env)
 
     # ------------------------------------------------------------------ specs
@@ -116,14 +118,26 @@ class GymWrapper(GymLikeEnv):
         key = None if is_dict_space(observations) else "observation"
         state = not (self.from_pixels and self.pixels_only)
         self._obs_leaves = leaf_codecs(observations, key, **encoding) if state else []
-        self._action_leaves = leaf_codecs(actions, "action", **encoding)
-        self.action_spec = self._expand(self._space_spec(actions))
+        action_key = self._action_key(actions, observations)
+        self._action_leaves = leaf_codecs(actions, action_key, **encoding)
+        action_spec = self._expand(self._space_spec(actions))
+        if action_key is not None:
+            action_spec = Composite({action_key: action_spec}, shape=self.batch_size, device=self.device)
+        self.action_spec = action_spec
         spec = self._space_spec(observations)
         members = {} if not state else dict(spec.items()) if key is None else {key: spec}
         if self.from_pixels:
             members["pixels"] = self._pixel_spec(env)
         members = {name: self._expand(leaf) for name, leaf in members.items()}
         self.observation_spec = Composite(members, shape=self.batch_size, device=self.device)
+
+    @staticmethod
+    def _action_key(actions: Any, observations: Any) -> str | None:  # noqa: ANN401
+        """Return the key of the action; None puts the members of a `Dict` at the root."""
+        if not is_dict_space(actions):
+            return "action"
+        taken = observations.spaces.keys() if is_dict_space(observations) else {"observation"}
+        return "action" if taken & actions.spaces.keys() else None
 
     def _space_spec(self, space: Any) -> TensorSpec:  # noqa: ANN401
         return gym_space_to_spec(
@@ -150,16 +164,20 @@ class GymWrapper(GymLikeEnv):
     # ------------------------------------------------------------------ hooks
 
     def read_action(self, action: torch.Tensor | TensorDictBase) -> Any:  # noqa: ANN401
-        """Return the gym action."""
+        """Return the gym action.
+
+        Args:
+            action: the action; the root TensorDict when the action space is a `Dict`.
+        """
         leaves = self._action_leaves
         if len(leaves) == 1 and not leaves[0][1]:
             return self._decode(leaves[0][2], action)
         nested: dict[str, Any] = {}
-        for _, path, codec in leaves:
+        for key, path, codec in leaves:
             target = nested
             for name in path[:-1]:
                 target = target.setdefault(name, {})
-            target[path[-1]] = self._decode(codec, action.get(path))
+            target[path[-1]] = self._decode(codec, action if len(leaves) == 1 else action.get(key))
         return nested
 
     def _decode(self, codec: LeafCodec, action: Any) -> Any:  # noqa: ANN401
@@ -196,6 +214,27 @@ class GymWrapper(GymLikeEnv):
 
     # --------------------------------------------------------- step and reset
 
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        quick = self._quick
+        if quick is None:
+            quick = TensorStep(self) if self._is_plain() and TensorStep.serves(self) else False
+            self.__dict__["_quick"] = quick
+        if quick:
+            return quick.run(tensordict, self._device)
+        return super()._step(tensordict)
+
+    def set_info_dict_reader(
+        self, info_dict_reader: InfoReader | None = None, ignore_private: bool = True
+    ) -> GymWrapper:
+        """Read info entries at every step and reset, and add their specs; returns the env.
+
+        Args:
+            info_dict_reader: the reader; None registers every numeric entry, found by a trial step.
+            ignore_private: skip keys that start with an underscore (with no reader given).
+        """
+        self.__dict__["_quick"] = None
+        return super().set_info_dict_reader(info_dict_reader, ignore_private)
+
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         if self._resets is None:
             return super()._reset(tensordict, **kwargs)
@@ -224,12 +263,16 @@ class GymWrapper(GymLikeEnv):
             super()._reset_slot(slot)
 
     def _takes_rows(self) -> bool:
-        """Tell whether nothing (a hook, a reader, a vector env) is between gym and the rows."""
+        """Tell whether gym values go straight into rows."""
+        leaves = self._obs_leaves + self._action_leaves
+        return self._is_plain() and all(codec.tensor for _, _, codec in leaves)
+
+    def _is_plain(self) -> bool:
+        """Tell whether nothing (a hook, a reader, a vector env) is between gym and the data."""
         return (
             self._resets is None
             and not self.info_dict_readers
             and all(getattr(type(self), hook) is getattr(GymWrapper, hook) for hook in _HOOKS)
-            and all(codec.tensor for _, _, codec in self._obs_leaves + self._action_leaves)
         )
 
     def _frame_reader(self) -> Callable[[], np.ndarray] | None:

@@ -105,7 +105,11 @@ class GymLikeEnv(EnvBase):
     # ------------------------------------------------------------------ hooks
 
     def read_action(self, action: torch.Tensor | TensorDictBase) -> Any:  # noqa: ANN401
-        """Return the simulator's form of the action."""
+        """Return the simulator's form of the action.
+
+        Args:
+            action: the action; the root TensorDict when the env has several action keys.
+        """
         if action.requires_grad or action.device.type != "cpu":
             action = action.detach().cpu()
         return action.numpy()
@@ -151,7 +155,8 @@ class GymLikeEnv(EnvBase):
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
         plan = self.specs_holder.keys
-        action = self.read_action(tensordict.get(plan.action_keys[0]))
+        keys = plan.action_keys
+        action = self.read_action(tensordict.get(keys[0]) if len(keys) == 1 else tensordict)
         total: Any = 0.0
         for _ in range(self.frame_skip):
             observation, reward, terminated, truncated, done, info = self._output_transform(
@@ -232,7 +237,7 @@ class GymLikeEnv(EnvBase):
         found: list[Mapping[str, Any]] = []
         self.info_dict_readers.append(lambda info, td: found.append(info) or td)
         try:
-            self.step(self.rand_action(self.reset()))
+            GymLikeEnv._step(self, self.rand_action(self.reset()))
         finally:
             self.info_dict_readers.pop()
         specs: dict = {}

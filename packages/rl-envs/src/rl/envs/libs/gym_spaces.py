@@ -379,8 +379,7 @@ class SequenceCodec(LeafCodec):
         self.member = codec_of(space.feature_space, categorical, float32)
 
     def spec(self, device: torch.device | str | None = None) -> TensorSpec:
-        member = self.member.spec(device)
-        return member.unsqueeze(0).expand(-1, *member.shape)
+        return self.member.spec(device).unsqueeze(0).make_neg_dim(0)
 
     def encode(self, value: Any) -> np.ndarray:  # noqa: ANN401
         return self.member.encode_batch(value)

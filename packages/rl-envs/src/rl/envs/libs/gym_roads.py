@@ -1,4 +1,4 @@
-"""The native slot road of `GymWrapper`: gym values straight into a vector env's buffers."""
+"""The quick roads of `GymWrapper`: gym values straight into tensors, or into rows of buffers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,60 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import from_numpy
 
 from rl.envs.libs.gym_spaces import LeafCodec, value_at
 from rl.envs.vector.slots import Slot
 
-__all__ = ["ResetSlot", "StepSlot"]
+__all__ = ["ResetSlot", "StepSlot", "TensorStep"]
 
 Leaves = list[tuple[Any, tuple[str, ...], LeafCodec]]
+
+
+class TensorStep:
+    """Steps a gym env with one action leaf and one observation leaf, and builds its "next".
+
+    Args:
+        env: a single (not a vector) `GymWrapper`.
+    """
+
+    def __init__(self, env: Any) -> None:  # noqa: ANN401
+        ((self._action_key, _, action),) = env._action_leaves
+        ((self._key, self._path, observation),) = env._obs_leaves
+        self._decode, self._encode = action.decode, observation.encode
+        self._step = env._env.step
+        self._reward_key = env.reward_key
+
+    @staticmethod
+    def serves(env: Any) -> bool:  # noqa: ANN401
+        """Tell whether `env` has the single leaves, plain keys and place that this road needs."""
+        leaves = env._action_leaves + env._obs_leaves
+        return (
+            len(env._action_leaves) == len(env._obs_leaves) == 1
+            and all(isinstance(key, str) and codec.tensor for key, _, codec in leaves)
+            and not env._action_leaves[0][1]
+            and not env.from_pixels
+            and env.frame_skip == 1
+        )
+
+    def run(self, tensordict: TensorDictBase, device: torch.device | None) -> TensorDict:
+        """Step, and return fresh tensors."""
+        action = tensordict.get(self._action_key)
+        if action.requires_grad or action.device.type != "cpu":
+            action = action.detach().cpu()
+        observation, reward, terminated, truncated, _ = self._step(self._decode(action.numpy()))
+        if self._path:
+            observation = value_at(observation, self._path)
+        content = {
+            self._key: from_numpy(self._encode(observation)),
+            self._reward_key: from_numpy(np.array((reward,), np.float32)),
+            "done": from_numpy(np.array((terminated or truncated,), np.bool_)),
+            "terminated": from_numpy(np.array((terminated,), np.bool_)),
+            "truncated": from_numpy(np.array((truncated,), np.bool_)),
+        }
+        return TensorDict(content, device=device)
 
 
 class _Observation:
