@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -36,6 +34,7 @@ class Categorical(FusedDistribution):
     """
 
     has_enumerate_support = True
+    parameter_names = ("logits",)
 
     def __init__(self, logits: Tensor | None = None, probs: Tensor | None = None) -> None:
         self.logits = log_probs = _log_probs(logits, probs)
@@ -123,15 +122,6 @@ class Categorical(FusedDistribution):
         classes = torch.arange(self.num_events, device=self.logits.device)
         classes = classes.view(-1, *(1,) * len(batch))
         return classes.expand(-1, *batch) if expand else classes
-
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> Categorical:  # noqa: ANN401
-        """Return this distribution with its batch expanded to `batch_shape`."""
-        shape = (*batch_shape, self.num_events)
-        new = self._get_checked_instance(Categorical, _instance)
-        new.__dict__.update(self.__dict__)
-        new.logits = self.logits.expand(shape)
-        FusedDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
-        return new
 
     def _race(self, sample_shape: tuple[int, ...]) -> Tensor:
         """Return the winners `[*sample_shape, *B, 1]` of the exponential race."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -31,6 +29,7 @@ class Delta(FusedDistribution):
     """
 
     has_rsample = True
+    parameter_names = ("param",)
 
     def __init__(
         self,
@@ -80,14 +79,6 @@ class Delta(FusedDistribution):
         if dims:
             close = close.flatten(-dims).all(-1)
         return torch.where(close, torch.inf, -torch.inf).to(target.dtype)
-
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> Delta:  # noqa: ANN401
-        """Return this distribution with its batch expanded to `batch_shape`."""
-        new = self._get_checked_instance(Delta, _instance)
-        new.__dict__.update(self.__dict__)
-        new.param = self.param.expand(*batch_shape, *self.event_shape)
-        FusedDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
-        return new
 
 
 class TanhDelta(Delta):

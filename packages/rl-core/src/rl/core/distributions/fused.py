@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import copy
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -19,7 +20,9 @@ class FusedDistribution(Distribution):
     validated: a distribution is built at every step of a rollout.
     """
 
-    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch declares a plain class attribute
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+    parameter_names: ClassVar[tuple[str, ...]] = ()
+    """The attributes that have the batch's dimensions first."""
 
     def __init__(self, batch_shape: torch.Size, event_shape: torch.Size) -> None:
         super().__init__(batch_shape, event_shape, validate_args=False)
@@ -43,6 +46,15 @@ class FusedDistribution(Distribution):
         """Return a reparameterised draw and its log-probability."""
         value = self.rsample(sample_shape)
         return value, self.log_prob(value)
+
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> Self:  # noqa: ANN401
+        """Return this distribution with its batch expanded to `batch_shape`."""
+        new, batch_dims = copy(self), len(self.batch_shape)
+        for name in self.parameter_names:
+            value = getattr(self, name)
+            setattr(new, name, value.expand(*batch_shape, *value.shape[batch_dims:]))
+        FusedDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
+        return new
 
     def _extended(self, sample_shape: tuple[int, ...]) -> torch.Size:
         return torch.Size((*sample_shape, *self.batch_shape, *self.event_shape))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +43,7 @@ class IndependentNormal(FusedDistribution):
     """
 
     has_rsample = True
+    parameter_names = ("loc", "scale")
 
     def __init__(
         self,
@@ -108,14 +108,6 @@ class IndependentNormal(FusedDistribution):
         """Return the exact entropy `[*B]` in nats."""
         log_scale = self._sum(self.scale.log())
         return log_scale + event_size(self.event_shape) * HALF_LOG_2PI_E
-
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> IndependentNormal:  # noqa: ANN401
-        """Return this distribution with its batch expanded to `batch_shape`."""
-        shape = (*batch_shape, *self.event_shape)
-        new = self._get_checked_instance(IndependentNormal, _instance)
-        new.loc, new.scale = self.loc.expand(shape), self.scale.expand(shape)
-        FusedDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
-        return new
 
     def _noise(self, sample_shape: tuple[int, ...]) -> Tensor:
         loc = self.loc

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["Squash"]
+__all__ = ["Squash", "log_two_cosh"]
 
 LOG_4 = math.log(4.0)
 # 1 - resolution is the largest value whose atanh stays finite and well-conditioned in the dtype
@@ -15,6 +15,11 @@ _EDGE = {
     dtype: torch.finfo(dtype).resolution
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 }
+
+
+def log_two_cosh(u: Tensor) -> Tensor:
+    """Return `log(2 cosh u)`, without overflow: `log(1 - tanh(u)^2) = log 4 - 2 log(2 cosh u)`."""
+    return torch.logaddexp(u, -u)
 
 
 class Squash:
@@ -63,10 +68,6 @@ class Squash:
         edge = 1.0 - _EDGE[y.dtype]
         return torch.atanh(y.clamp(-edge, edge))
 
-    def half_log_cosh(self, u: Tensor) -> Tensor:
-        """Return `log(2 cosh u)`: `log dy/du = log 4 + log half - 2 log(2 cosh u)`."""
-        return torch.logaddexp(u, -u)
-
     def log_half(self, like: Tensor) -> Tensor | float:
         """Return the logarithm of half the width of the interval."""
         half = self._on(like, self.half)
@@ -74,7 +75,7 @@ class Squash:
 
     def log_slope(self, u: Tensor) -> Tensor:
         """Return `log dy/du` element by element, exact in saturation too."""
-        slope = LOG_4 - 2.0 * self.half_log_cosh(u)
+        slope = LOG_4 - 2.0 * log_two_cosh(u)
         return slope if self.is_unit else slope + self.log_half(u)
 
     @staticmethod

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from rl.core.distributions.normal import (
     event_size,
     squash_loc,
 )
-from rl.core.distributions.squash import LOG_4, Squash
+from rl.core.distributions.squash import LOG_4, Squash, log_two_cosh
 from rl.core.errors import SpecError
 
 __all__ = ["TanhNormal"]
@@ -62,6 +61,7 @@ class TanhNormal(FusedDistribution):
     """
 
     has_rsample = True
+    parameter_names = ("loc", "scale")
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class TanhNormal(FusedDistribution):
 
     def rsample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         """Return a reparameterised draw inside the bounds."""
-        return self._remember(self._draw(self._noise(sample_shape)))
+        return self._remember(torch.addcmul(self.loc, self.scale, self._noise(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density `[*S, *B]`, summed over the event; finite at the bounds."""
@@ -146,7 +146,7 @@ class TanhNormal(FusedDistribution):
     def rsample_and_log_prob(self, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
         """Return a reparameterised draw and its exact log-density, from the same noise."""
         noise = self._noise(sample_shape)
-        u = self._draw(noise)
+        u = torch.addcmul(self.loc, self.scale, noise)
         return self._remember(u), self._score(u, noise)
 
     def entropy(self) -> Tensor:
@@ -162,23 +162,11 @@ class TanhNormal(FusedDistribution):
         """Return the quantile of each component at probability `value`."""
         return self.squash(self.root_dist.icdf(value))
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> TanhNormal:  # noqa: ANN401
-        """Return this distribution with its batch expanded to `batch_shape`."""
-        shape = (*batch_shape, *self.event_shape)
-        new = self._get_checked_instance(TanhNormal, _instance)
-        new.squash, new._drawn, new._before = self.squash, None, None
-        new.loc, new.scale = self.loc.expand(shape), self.scale.expand(shape)
-        FusedDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
-        return new
-
     def _noise(self, sample_shape: tuple[int, ...]) -> Tensor:
         loc = self.loc
         if not sample_shape:
             return torch.randn_like(loc)
         return torch.randn(self._extended(sample_shape), dtype=loc.dtype, device=loc.device)
-
-    def _draw(self, noise: Tensor) -> Tensor:
-        return torch.addcmul(self.loc, self.scale, noise)
 
     def _remember(self, u: Tensor) -> Tensor:
         self._before = u
@@ -194,7 +182,7 @@ class TanhNormal(FusedDistribution):
     def _score(self, u: Tensor, noise: Tensor) -> Tensor:
         """Return `log N(u) - log dy/du`, in as few passes as there are terms."""
         squash = self.squash
-        half = torch.sub(squash.half_log_cosh(u), self.scale.log(), alpha=0.5)
+        half = torch.sub(log_two_cosh(u), self.scale.log(), alpha=0.5)
         half = torch.addcmul(half, noise, noise, value=-0.25)
         constant = HALF_LOG_2PI + LOG_4
         if squash.is_tensor:
@@ -203,7 +191,7 @@ class TanhNormal(FusedDistribution):
             constant += math.log(squash.half)
         return self._sum(half) * 2.0 - event_size(self.event_shape) * constant
 
-    def _expect(self, function: partial | Any) -> Tensor:  # noqa: ANN401
+    def _expect(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return `E function(u)` by Gauss-Hermite quadrature."""
         loc = self.loc
         shape = (-1, *(1,) * loc.dim())

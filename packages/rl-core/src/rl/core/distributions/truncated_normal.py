@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -36,6 +34,7 @@ class TruncatedNormal(FusedDistribution):
     """
 
     has_rsample = True
+    parameter_names = ("loc", "scale", "_lower", "_upper", "_mirrored", "_log_mass")
 
     def __init__(
         self,
@@ -128,16 +127,6 @@ class TruncatedNormal(FusedDistribution):
         _, slope = self._moments()
         entropy = self._log_mass + HALF_LOG_2PI + 0.5 + 0.5 * slope
         return self._sum(entropy.to(self.loc.dtype) + self.scale.log())
-
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> TruncatedNormal:  # noqa: ANN401
-        """Return this distribution with its batch expanded to `batch_shape`."""
-        shape = (*batch_shape, *self.event_shape)
-        new = self._get_checked_instance(TruncatedNormal, _instance)
-        new.low, new.high = self.low, self.high
-        new.loc, new.scale = self.loc.expand(shape), self.scale.expand(shape)
-        FusedDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
-        new._standardise()
-        return new
 
     def _sum(self, value: Tensor) -> Tensor:
         return value.sum(-1) if self.event_shape else value

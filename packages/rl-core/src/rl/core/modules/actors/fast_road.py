@@ -45,14 +45,21 @@ class NetPlan:
     in_keys: tuple[NestedKey, ...]
     out_keys: tuple[NestedKey, ...]
 
-    def call(self, net: TensorDictModule, td: TensorDictBase) -> tuple | None:
+    def call(
+        self, net: TensorDictModule, td: TensorDictBase, known: dict[NestedKey, Any]
+    ) -> tuple | None:
         """Return the network's outputs, one per out-key; None when they are of another kind.
+
+        Args:
+            net: the module.
+            td: where its inputs are.
+            known: inputs that earlier modules computed and that are not in `td` yet.
 
         Raises:
             MissingKeyError: when `td` lacks an input.
         """
         try:
-            inputs = [td[key] for key in self.in_keys]
+            inputs = [known[key] if key in known else td[key] for key in self.in_keys]
         except KeyError as error:
             raise missing_key(net, self.in_keys, td) from error
         outputs = net.module(*inputs)
@@ -143,65 +150,59 @@ def plan_head(head: ProbabilisticTensorDictModule) -> HeadPlan | None:
 
 @dataclass(frozen=True, slots=True)
 class PolicyPlan:
-    """The plan of a network followed by a head."""
+    """The plan of networks followed by a head."""
 
-    net: NetPlan
+    modules: tuple[nn.Module, ...]
+    nets: tuple[NetPlan, ...]
     head: HeadPlan
-    # (argument, position among the network's outputs, or key of the TensorDict)
-    sources: tuple[tuple[str, int | NestedKey], ...]
-    # which outputs, value and score are written: out-keys may be selected
-    net_writes: tuple[tuple[int, NestedKey], ...]
-    writes_value: bool
-    writes_score: bool
+    # the keys that are written; None for all
+    selected: tuple[NestedKey, ...] | None
 
-    def run(self, net: TensorDictModule, head: Any, td: TensorDictBase) -> TensorDictBase | None:  # noqa: ANN401
-        """Write the network's outputs, the draw and its score; None when it cannot."""
-        mode = self.head.mode()
-        if mode is None or is_hooked(net) or is_hooked(head) or skip_existing():
+    def run(self, td: TensorDictBase) -> TensorDictBase | None:
+        """Write the networks' outputs, the draw and its score; None when it cannot."""
+        modules, plan = self.modules, self.head
+        head = modules[-1]
+        mode = plan.mode()
+        if mode is None or skip_existing() or any(map(is_hooked, modules)):
             return None
-        outputs = self.net.call(net, td)
-        if outputs is None:
-            return None
+        known: dict[NestedKey, Any] = {}
+        for net, net_plan in zip(modules, self.nets):  # noqa: B905 - the head has no NetPlan
+            outputs = net_plan.call(net, td, known)
+            if outputs is None:
+                return None
+            known.update(zip(net_plan.out_keys, outputs, strict=True))
         try:
             parameters = {
-                name: outputs[source] if type(source) is int else td[source]
-                for name, source in self.sources
+                name: known[key] if key in known else td[key] for name, key in plan.parameters
             }
         except KeyError as error:
             raise missing_key(head, head.in_keys, td) from error
-        plan = self.head
         dist = plan.distribution(**parameters, **plan.kwargs)
         value, score = draw(dist, mode, plan.score_key is not None)
         head.check_value(value, dist)
-        for position, key in self.net_writes:
-            td.set(key, outputs[position])
-        if self.writes_value:
-            td.set(plan.value_key, value)
-        if self.writes_score:
-            td.set(plan.score_key, score)
-        return td
+        known[plan.value_key] = value
+        if score is not None:
+            known[plan.score_key] = score
+        if self.selected is not None:
+            known = {key: known[key] for key in self.selected}
+        # one update costs less than a set per key
+        return td.update(known)
 
 
 def plan_policy(modules: list[nn.Module], out_keys: list[NestedKey]) -> PolicyPlan | None:
-    """Return the plan of `modules` when they are one network and one head, or None.
+    """Return the plan of `modules` when they are networks and a head, or None.
 
     Args:
         modules: the members of the sequence.
         out_keys: the keys that the sequence writes, after selection.
     """
-    if len(modules) != 2 or not isinstance(modules[1], ProbabilisticTensorDictModule):
+    *networks, last = modules
+    if not networks or not isinstance(last, ProbabilisticTensorDictModule):
         return None
-    net, head = plan_net(modules[0]), plan_head(modules[1])
-    if net is None or head is None or is_hooked(modules[0]) or is_hooked(modules[1]):
+    nets = [plan_net(net) for net in networks]
+    head = plan_head(last)
+    if head is None or None in nets:
         return None
-    position = {key: index for index, key in enumerate(net.out_keys)}
-    sources = tuple((name, position.get(key, key)) for name, key in head.parameters)
-    writes = tuple((index, key) for index, key in enumerate(net.out_keys) if key in out_keys)
-    return PolicyPlan(
-        net,
-        head,
-        sources,
-        writes,
-        head.value_key in out_keys,
-        head.score_key is not None and head.score_key in out_keys,
-    )
+    written = {key for net in nets for key in net.out_keys} | {head.value_key, head.score_key}
+    selected = None if written - {None} <= set(out_keys) else tuple(out_keys)
+    return PolicyPlan(tuple(modules), tuple(nets), head, selected)

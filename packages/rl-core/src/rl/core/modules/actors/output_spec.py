@@ -54,11 +54,10 @@ def as_output_spec(
             "the `Composite` after `out_keys`."
         )
     full = spec.clone()
-    shape = spec.shape
     for key in out_keys:
         if key not in named:
             full.set(key, None)
-    return full if full.shape == shape else spec
+    return full
 
 
 def missing_key(module: torch.nn.Module, keys: Iterable[NestedKey], td: object) -> MissingKeyError:
@@ -113,7 +112,7 @@ class OutputSpec:
         return td
 
     def check_outputs(self, td: TensorDictBase) -> None:
-        """Check the outputs in `td` against the spec; a shape that passed is not looked at again."""
+        """Check the outputs in `td` against the spec, once per shape."""
         if torch.compiler.is_compiling():
             return
         for key in self.out_keys:
@@ -145,7 +144,7 @@ def check_fits(
         SpecError: when the last dimensions differ.
     """
     wanted = spec.shape
-    least = len(OneHot(spec.space.n).shape) if isinstance(spec, OneHot) else 0
+    least = 1 if isinstance(spec, OneHot) else 0
     known = len(wanted) if event is None else min(len(wanted), max(least, len(event)))
     tail = shape[len(shape) - known :]
     expected = wanted[len(wanted) - known :]
@@ -160,12 +159,12 @@ def check_fits(
             f"`{key}` has shape {given}, its spec `{type(spec).__name__}` expects "
             f"{list(wanted)}: {_fix(spec, event)}"
         )
-    if num_classes is not None and isinstance(spec, Categorical):
-        if spec.space.n not in (-1, num_classes):
-            raise SpecError(
-                f"`{key}` is drawn from {num_classes} classes, its spec expects {spec.space.n}: "
-                f"give the network {spec.space.n} outputs."
-            )
+    indexed = num_classes is not None and isinstance(spec, Categorical)
+    if indexed and spec.space.n not in (-1, num_classes):
+        raise SpecError(
+            f"`{key}` is drawn from {num_classes} classes, its spec expects {spec.space.n}: "
+            f"give the network {spec.space.n} outputs."
+        )
 
 
 def _fix(spec: TensorSpec, event: torch.Size | None) -> str:

@@ -63,6 +63,7 @@ class SafeProbabilisticModule(OutputSpec, ProbabilisticTensorDictModule):
         SpecError: the draw does not fit the spec (checked once per shape), or `safe` has no spec.
 
     Example:
+        >>> from tensordict import TensorDict
         >>> from rl.core.distributions import Categorical
         >>> head = SafeProbabilisticModule(
         ...     ["logits"], "action", distribution_class=Categorical, return_log_prob=True
@@ -199,6 +200,7 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         SpecError: at the first call with a shape, the draw does not fit the spec.
 
     Example:
+        >>> from tensordict import TensorDict
         >>> from tensordict.nn import TensorDictModule
         >>> from rl.core.distributions import OneHotCategorical
         >>> policy = SafeProbabilisticTensorDictSequential(
@@ -218,9 +220,14 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         self._init_spec(union_spec(self.module, self.out_keys), safe=False)
         self._replan()
 
-    def _replan(self) -> None:
-        self._planned = list(self.module)
-        self._plan: PolicyPlan | None = plan_policy(self._planned, list(self.out_keys))
+    def _replan(self) -> PolicyPlan | None:
+        self._plan = plan_policy(list(self.module), list(self.out_keys))
+        return self._plan
+
+    def _is_planned(self) -> bool:
+        """Tell whether the members are those that were planned: users replace them in place."""
+        members = self._modules["module"]._modules.values()
+        return tuple(members) == self._plan.modules
 
     def select_out_keys(
         self, *selected_out_keys: NestedKey
@@ -251,14 +258,11 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         if not isinstance(tensordict, TensorDictBase):
             tensors = args if tensordict is None else (tensordict, *args)
             return self._call_with_tensors(*tensors, **kwargs)
-        if self._plan is not None and tensordict_out is None and not args and not kwargs:
-            # indexing a ModuleList costs more than the draw
-            members = self._modules["module"]._modules
-            net, head = members["0"], members["1"]
-            if [net, head] != self._planned:
-                self._replan()
-                return self.forward(tensordict)
-            out = self._plan.run(net, head, tensordict)
+        plan = self._plan
+        if plan is not None and tensordict_out is None and not args and not kwargs:
+            if not self._is_planned():
+                plan = self._replan()
+            out = None if plan is None else plan.run(tensordict)
             if out is not None:
                 return out
         return self.general_forward(tensordict, *args, tensordict_out=tensordict_out, **kwargs)

@@ -80,7 +80,9 @@ class QValueModule(OutputSpec, TensorDictModuleBase):
         self.out_keys = default if out_keys is None else as_key_list(out_keys)
         self.action_key = self.out_keys[0]
         self.action_space = action_space_of(action_space, _action_leaf(spec, self.action_key))
-        self.var_nums = _var_nums(self.action_space, var_nums, _action_leaf(spec, self.action_key))
+        self.var_nums = variable_sizes(
+            self.action_space, var_nums, _action_leaf(spec, self.action_key)
+        )
         self._init_spec(as_output_spec(spec, self.out_keys, self.action_key), safe)
 
     def _choose(self, values: Tensor) -> tuple[Tensor, ...]:
@@ -219,7 +221,7 @@ class QValueHook:
         if action_mask_key is not None:
             raise RLError("`QValueHook` sees no TensorDict, hence no mask: use `QValueModule`.")
         self.action_space = action_space_of(action_space, None)
-        self.var_nums = _var_nums(self.action_space, var_nums, None)
+        self.var_nums = variable_sizes(self.action_space, var_nums, None)
 
     def __call__(self, net: nn.Module, inputs: Any, values: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401
         """Return action, values and value of the action."""
@@ -255,9 +257,10 @@ def _action_leaf(spec: TensorSpec | None, key: NestedKey) -> TensorSpec | None:
     return spec
 
 
-def _var_nums(
+def variable_sizes(
     space: str, var_nums: Sequence[int] | None, spec: TensorSpec | None
 ) -> list[int] | None:
+    """Return the sizes of the variables of a multi-discrete action, or None for a single one."""
     if space not in ("mult_one_hot", "multi_categorical"):
         return None
     if var_nums is None and spec is not None:

@@ -78,7 +78,7 @@ class SafeModule(OutputSpec, TensorDictModule):
             return self._call_with_tensors(*tensors, **kwargs)
         plan = self._plan
         if plan is not None and tensordict_out is None and not skip_existing():
-            outputs = plan.call(self, tensordict)
+            outputs = plan.call(self, tensordict, {})
             if outputs is not None:
                 for key, value in zip(plan.out_keys, outputs, strict=True):
                     tensordict.set(key, value)
