@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from tensordict import NestedKey, TensorDictBase, is_non_tensor
@@ -12,9 +12,6 @@ from torch import Tensor
 
 from rl.core.contract.keys import as_key_list
 from rl.core.errors import MissingKeyError
-
-if TYPE_CHECKING:
-    from rl.core.specs.composite import Composite
 
 __all__ = [
     "DONE_NAMES",
@@ -26,6 +23,14 @@ __all__ = [
 ]
 
 DONE_NAMES = ("done", "terminated", "truncated")
+
+
+class NestedKeys(Protocol):
+    """What is asked of a composite spec: its keys. (`rl.core.specs` is built on this package.)"""
+
+    def keys(self, include_nested: bool, leaves_only: bool) -> Any:  # noqa: ANN401
+        """Return the keys of the leaves."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def any_done(
 
 def terminated_or_truncated(
     data: TensorDictBase,
-    full_done_spec: Composite | None = None,
+    full_done_spec: NestedKeys | None = None,
     key: str | None = "_reset",
     write_full_false: bool = False,
 ) -> bool:

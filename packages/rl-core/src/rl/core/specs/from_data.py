@@ -32,6 +32,7 @@ def make_composite_from_td(
         dynamic_shape: replace the sizes behind the batch shape with -1.
 
     Example:
+        >>> from tensordict import TensorDict
         >>> td = TensorDict(obs=torch.zeros(3, 2), batch_size=[3])
         >>> make_composite_from_td(td)["obs"].shape
         torch.Size([3, 2])
