@@ -33,8 +33,8 @@ class History(TensorClass["nocast"]):
 
     Example:
         >>> chat = History.from_chats([[{"role": "user", "content": "hi"}]])
-        >>> chat.shape, chat[0].content
-        (torch.Size([1, 1]), ['hi'])
+        >>> chat.shape, chat[0, 0].content
+        (torch.Size([1, 1]), 'hi')
     """
 
     role: str
@@ -75,8 +75,9 @@ class History(TensorClass["nocast"]):
             ValueError: the text was not printed by that template.
 
         Example:
-            >>> History.from_text("<|im_start|>user\nhi<|im_end|>\n<|im_start|>bot\nyo").is_complete
-            [True, False]
+            >>> chat = History.from_text("<|im_start|>user\nhi<|im_end|>\n<|im_start|>bot\nyo")
+            >>> chat[0].is_complete, chat[1].is_complete
+            (True, False)
         """
         parser = get_chat_template(chat_template_name).inverse_parser
         if parser is None:

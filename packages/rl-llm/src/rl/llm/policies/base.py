@@ -324,7 +324,7 @@ class LLMWrapperBase(TensorDictModuleBase):
             MissingKeyError: the mask that the strategy needs is not there.
         """
         scored = scored or self._scored(tensordict)
-        mask = scored.attention_mask & predicted_positions(scored.attention_mask)
+        mask = predicted_positions(scored.attention_mask)
         if masking_strategy == "generic":
             return mask
         if masking_strategy == "rlhf":

@@ -71,7 +71,7 @@ class Masks(TensorClass["nocast"]):
 
 
 class LogProbs(TensorClass["nocast"]):
-    """Log-probs of the tokens, in nats; zero at padding and at the first token.
+    """Log-probs of the tokens, in nats; zero at padding and at a text's first token.
 
     Attributes:
         prompt: `[*B, P]` float; zero when the policy generated: it scores what it writes only.

@@ -21,18 +21,18 @@ def is_ragged(tensordict: TensorDictBase, key: NestedKey) -> bool:
         >>> is_ragged(rows, "x"), is_ragged(TensorDict(x=torch.zeros(2, 1)), "x")
         (True, False)
     """
+    value = None if _is_lazy(tensordict, key) else tensordict.get(key, None)
+    return _is_lazy(tensordict, key) or (isinstance(value, Tensor) and value.is_nested)
+
+
+def _is_lazy(tensordict: TensorDictBase, key: NestedKey) -> bool:
     group = tensordict if isinstance(key, str) else tensordict.get(key[:-1], None)
-    if group is None:
-        return False
     # a tensorclass keeps its data in this attribute
-    if isinstance(getattr(group, "_tensordict", group), LazyStackedTensorDict):
-        return True
-    value = tensordict.get(key, None)
-    return isinstance(value, Tensor) and value.is_nested
+    return isinstance(getattr(group, "_tensordict", group), LazyStackedTensorDict)
 
 
-def read_rows(tensordict: TensorDictBase, key: NestedKey) -> list[Tensor]:
-    """Return the rows of a ragged field.
+def read_rows(tensordict: TensorDictBase, key: NestedKey) -> list[Tensor] | None:
+    """Return the rows of a ragged field; None when it is not there.
 
     Example:
         >>> import torch
@@ -40,8 +40,9 @@ def read_rows(tensordict: TensorDictBase, key: NestedKey) -> list[Tensor]:
         >>> read_rows(lazy_stack([TensorDict(x=torch.zeros(n)) for n in (1, 2)]), "x")
         [tensor([0.]), tensor([0., 0.])]
     """
-    value = tensordict.get(key, as_list=True)
-    return value if isinstance(value, list) else list(value.unbind())
+    if _is_lazy(tensordict, key):
+        return tensordict.get(key, as_list=True)
+    return list(tensordict.get(key).unbind())
 
 
 def read_padded(tensordict: TensorDictBase, key: NestedKey, fill: float = 0.0) -> Tensor | None:
@@ -55,6 +56,6 @@ def read_padded(tensordict: TensorDictBase, key: NestedKey, fill: float = 0.0) -
                 [1., 1.]])
     """
     if is_ragged(tensordict, key):
-        rows = [row for row in read_rows(tensordict, key) if row is not None]
-        return pad_rows(rows, fill, "right") if rows else None
+        rows = read_rows(tensordict, key)
+        return None if rows is None else pad_rows(rows, fill, "right")
     return tensordict.get(key, None)

@@ -47,10 +47,18 @@ def _at_least_float32(logits: Tensor) -> Tensor:
 class TokenDistribution:
     """Next-token distributions over a whole text, with the positions that count.
 
+    At first every token counts that a real token precedes; `with_mask` narrows that.
+
     Args:
         next_logits: `[B, L, V]`; row t predicts token t + 1, as causal models return them.
-        mask: `[B, L]` bool, positions that count; elsewhere log-probs and entropies are zero.
+        attention_mask: `[B, L]` bool, the real tokens.
         temperature: what the logits are divided by.
+
+    Attributes:
+        mask: `[B, L]` bool, positions that count; elsewhere log-probs and entropies are zero.
+
+    Raises:
+        ShapeError: logits and mask do not align.
 
     Example:
         >>> dist = TokenDistribution(torch.zeros(1, 3, 4), torch.tensor([[True, True, False]]))
@@ -58,13 +66,15 @@ class TokenDistribution:
         tensor([[1.0000, 0.2500, 1.0000]])
     """
 
-    def __init__(self, next_logits: Tensor, mask: Tensor, *, temperature: float = 1.0) -> None:
-        if mask.shape != next_logits.shape[:-1]:
+    def __init__(
+        self, next_logits: Tensor, attention_mask: Tensor, *, temperature: float = 1.0
+    ) -> None:
+        if attention_mask.shape != next_logits.shape[:-1]:
             raise ShapeError(
-                f"`mask` has shape {list(mask.shape)}, expected {list(next_logits.shape[:-1])}: "
-                "one entry per token of the text."
+                f"`attention_mask` has shape {list(attention_mask.shape)}, expected "
+                f"{list(next_logits.shape[:-1])}: one entry per token of the text."
             )
-        self.mask = mask.bool() & predicted_positions(mask)
+        self.mask = predicted_positions(attention_mask)
         self._logits = next_logits[:, :-1]
         if temperature != 1.0:
             self._logits = _at_least_float32(self._logits) / temperature
@@ -92,17 +102,21 @@ class TokenDistribution:
         return self._place(token_entropy(self._logits))
 
     def with_mask(self, mask: Tensor) -> TokenDistribution:
-        """Return the same distributions with other positions that count."""
+        """Return the same distributions with only those of their positions in `mask` counting."""
         other = copy.copy(self)
-        other.mask = mask.bool() & predicted_positions(mask)
+        other.mask = self.mask & mask.to(self.mask.device, torch.bool)
         return other
 
     def _place(self, value: Tensor) -> Tensor:
         return pad(value, (1, 0)).masked_fill(~self.mask, 0.0)
 
 
-def predicted_positions(mask: Tensor) -> Tensor:
-    """Return true everywhere but in the first column, which no token precedes."""
-    positions = torch.ones_like(mask, dtype=torch.bool)
-    positions[..., 0] = False
-    return positions
+def predicted_positions(attention_mask: Tensor) -> Tensor:
+    """Return the real tokens that a real token precedes: the others have no log-prob.
+
+    Example:
+        >>> predicted_positions(torch.tensor([[False, True, True, False]]))
+        tensor([[False, False,  True, False]])
+    """
+    real = attention_mask.bool()
+    return real & pad(real[..., :-1], (1, 0), value=False)

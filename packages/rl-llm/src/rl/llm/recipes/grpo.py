@@ -1,8 +1,8 @@
 """GRPO on a tiny language model with a reward that a program verifies; nothing is downloaded.
 
 The model is random and built here. Its task is to answer "say 7" with 7777: a fifth of the reward
-is for writing digits (the format), the rest for the digit that was asked for (the answer). From random
-bytes to right answers takes about half a minute on one CPU core.
+is for writing digits (the format), the rest for the digit that was asked for (the answer). From
+random bytes to right answers takes about half a minute on one CPU core.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Config:
     seed: int = 0
     out: str | None = None
     """The run folder; None keeps nothing on disk."""
-    total_frames: int = 10_240
+    total_frames: int = 15_360
     """Answers to generate; each is one frame."""
     prompts_per_batch: int = 8
-    group_size: int = 8
+    group_size: int = 16
     """Answers per prompt, compared with each other."""
     max_new_tokens: int = 4
     temperature: float = 1.0
@@ -46,7 +46,7 @@ class Config:
     num_epochs: int = 2
     num_minibatches: int = 2
     clip_epsilon: float = 0.2
-    entropy_coeff: float = 0.01
+    entropy_coeff: float = 0.05
     max_grad_norm: float = 1.0
     hidden_size: int = 64
     num_layers: int = 2
