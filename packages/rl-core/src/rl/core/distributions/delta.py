@@ -66,6 +66,10 @@ class Delta(FusedDistribution):
         """Zero."""
         return torch.zeros_like(self.param)
 
+    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Return the value without its graph."""
+        return self.rsample(sample_shape).detach()
+
     def rsample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         """Return the value, expanded to `[*sample_shape, *B, *E]`."""
         value = self.mode

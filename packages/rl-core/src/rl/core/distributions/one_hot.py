@@ -112,7 +112,8 @@ class OneHotCategorical(Categorical):
             race = logits - clock
             index, soft = race.argmax(-1, keepdim=True), race.softmax(-1).to(logits.dtype)
         hard = self._as_value(index).to(soft.dtype)
-        return hard + soft - soft.detach(), index
+        # the bracket is exactly zero, so that the value stays one-hot
+        return hard + (soft - soft.detach()), index
 
 
 class MaskedOneHotCategorical(OneHotCategorical):

@@ -1,6 +1,7 @@
 """Conformance kits: checks that every implementation of an interface has to pass."""
 
+from rl.core.testing.distributions import check_distribution
 from rl.core.testing.doctests import module_names, run_doctests
 from rl.core.testing.transforms import check_transform
 
-__all__ = ["check_transform", "module_names", "run_doctests"]
+__all__ = ["check_distribution", "check_transform", "module_names", "run_doctests"]

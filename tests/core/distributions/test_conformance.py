@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from rl.core.distributions import (
+    Categorical,
+    Delta,
+    IndependentNormal,
+    MaskedCategorical,
+    MaskedOneHotCategorical,
+    OneHotCategorical,
+    TanhDelta,
+    TanhNormal,
+    TruncatedNormal,
+)
+from rl.core.testing.distributions import check_distribution
+
+
+def params(*shape):
+    torch.manual_seed(0)
+    loc = torch.randn(shape).requires_grad_()
+    scale = (torch.rand(shape) + 0.3).requires_grad_()
+    return loc, scale
+
+
+def logits():
+    torch.manual_seed(0)
+    return torch.randn(3, 4).requires_grad_()
+
+
+MASK = torch.tensor([[True, False, True, True], [True] * 4, [False, False, True, False]])
+
+SUBJECTS = {
+    "categorical": lambda: Categorical(logits=logits()),
+    "categorical probs": lambda: Categorical(probs=torch.tensor([[0.5, 0.0, 1.5]])),
+    "one-hot": lambda: OneHotCategorical(logits=logits()),
+    "masked": lambda: MaskedCategorical(logits=logits(), mask=MASK),
+    "masked one-hot": lambda: MaskedOneHotCategorical(logits=logits(), mask=MASK),
+    "normal": lambda: IndependentNormal(*params(3, 2)),
+    "normal, bounded mean": lambda: IndependentNormal(*params(3, 2), tanh_loc=True),
+    "normal, scalar events": lambda: IndependentNormal(*params(3, 2), event_dim=0),
+    "normal, matrix events": lambda: IndependentNormal(*params(3, 2, 2), event_dim=2),
+    "tanh-normal": lambda: TanhNormal(*params(3, 2)),
+    "tanh-normal, box": lambda: TanhNormal(*params(3, 2), low=-2.0, high=3.0, tanh_loc=True),
+    "tanh-normal, tensor box": lambda: TanhNormal(
+        *params(3, 2), low=torch.tensor([-2.0, -1.0]), high=torch.tensor([3.0, 5.0])
+    ),
+    "tanh-normal, scalar events": lambda: TanhNormal(*params(3, 2), event_dims=0),
+    "tanh-normal, no batch": lambda: TanhNormal(*params(2)),
+    "truncated": lambda: TruncatedNormal(*params(3, 2)),
+    "truncated, box": lambda: TruncatedNormal(*params(3, 2), low=-2.0, high=0.5, tanh_loc=True),
+    "delta": lambda: Delta(params(3, 2)[0]),
+    "tanh-delta": lambda: TanhDelta(params(3, 2)[0], low=-2.0, high=3.0),
+}
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_distribution_is_consistent(name):
+    check_distribution(SUBJECTS[name]())
+
+
+class ShiftedScore(IndependentNormal):
+    def log_prob(self, value):
+        return super().log_prob(value) + 1.0
+
+
+class WrongMean(IndependentNormal):
+    @property
+    def mean(self):
+        return self.loc + 1.0
+
+
+class GraphInSample(IndependentNormal):
+    def sample(self, sample_shape=()):
+        return self.rsample(sample_shape)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (ShiftedScore, "`rsample_and_log_prob` and `log_prob` give different scores"),
+        (WrongMean, "`mean` differs from the mean of draws"),
+        (GraphInSample, "`sample` returns a value with a graph"),
+    ],
+)
+def test_kit_catches(kind, message):
+    with pytest.raises(AssertionError, match=message):
+        check_distribution(kind(*params(3, 2)))
