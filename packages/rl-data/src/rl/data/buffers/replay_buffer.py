@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from tensordict import is_tensor_collection
 from torch import Tensor, nn
 
-from rl.core.errors import CheckpointError
 from rl.core.transform import Compose, Transform, as_transform
+from rl.data.buffers.batch import batch_dims, pin, stack_index, transpose
 from rl.data.buffers.inverted import Inverted
+from rl.data.buffers.parts import check_parts, check_size, make_part, state_of_parts, take_parts
 from rl.data.buffers.prefetch import Prefetcher
 from rl.data.samplers.base import Sampler
 from rl.data.samplers.random_sampler import RandomSampler
@@ -25,7 +26,6 @@ from rl.data.writers.round_robin import RoundRobinWriter
 
 __all__ = ["ReplayBuffer"]
 
-Part = TypeVar("Part")
 AnyTransform = Transform | nn.Module | Callable[[Any], Any]
 
 
@@ -87,14 +87,14 @@ class ReplayBuffer:
             )
         if transform is not None and transform_factory is not None:
             raise ValueError("Pass `transform` or `transform_factory`, not both.")
-        self._storage = _part("storage", storage, Storage, ListStorage)
-        self._sampler = _part("sampler", sampler, Sampler, RandomSampler)
-        self._writer = _part("writer", writer, Writer, self._default_writer())
+        self._storage = make_part("storage", storage, Storage, ListStorage)
+        self._sampler = make_part("sampler", sampler, Sampler, RandomSampler)
+        self._writer = make_part("writer", writer, Writer, self._default_writer())
         self._custom_collate = collate_fn is not None
         self._collate = collate_fn if collate_fn is not None else self._default_collate()
         self._pin_memory = pin_memory
-        self._batch_size = None if batch_size is None else _check_size("batch_size", batch_size)
-        self._prefetch = _check_size("prefetch", prefetch) if prefetch else 0
+        self._batch_size = None if batch_size is None else check_size("batch_size", batch_size)
+        self._prefetch = check_size("prefetch", prefetch) if prefetch else 0
         self._given_dim_extend = dim_extend
         self._transform = Compose()
         self._has_inverse = False
@@ -261,7 +261,7 @@ class ReplayBuffer:
     def _extend(self, data: Any) -> Tensor:  # noqa: ANN401
         data = self._inverse(data)
         if self._dim_extend:
-            data = _transpose(data, self._dim_extend)
+            data = transpose(data, self._dim_extend)
         self._version += 1
         elements = self._writer.extend(data)
         self._sampler.extend(elements)
@@ -343,7 +343,7 @@ class ReplayBuffer:
         data = self._storage.get(draw[0])
         if self._collate is not None:
             data = self._collate(data)
-        return _pin(data) if self._pin_memory else data
+        return pin(data) if self._pin_memory else data
 
     def _annotate(self, data: Any, info: dict[str, Any]) -> Any:  # noqa: ANN401
         """Note in the batch what samples get to know about the draw."""
@@ -353,7 +353,7 @@ class ReplayBuffer:
 
     def _size_of_batch(self, batch_size: int | None) -> int:
         if batch_size is not None:
-            return _check_size("batch_size", batch_size)
+            return check_size("batch_size", batch_size)
         if self._batch_size is None:
             raise RuntimeError(
                 "No batch size is known. Pass `batch_size=` to the buffer's constructor or to "
@@ -399,8 +399,8 @@ class ReplayBuffer:
                 data = data.clone()  # a slice is a view, which a transform may change in place
         if isinstance(index, slice) and isinstance(self._storage, ListStorage):
             data = data if self._collate is None else self._collate(data)
-        if self._dim_extend and _batch_dims(data) > self._dim_extend:
-            data = _transpose(data, self._dim_extend)
+        if self._dim_extend and batch_dims(data) > self._dim_extend:
+            data = transpose(data, self._dim_extend)
         return self._transform(data) if len(self._transform) else data
 
     def __setitem__(self, index: Any, data: Any) -> None:  # noqa: ANN401
@@ -416,8 +416,8 @@ class ReplayBuffer:
                 numbers = numbers.reshape(self._storage.num_rows, *self._storage.inner_shape)
             elements = numbers[index].reshape(-1)
             data = self._inverse(data)
-            if self._dim_extend and _batch_dims(data) > self._dim_extend:
-                data = _transpose(data, self._dim_extend)
+            if self._dim_extend and batch_dims(data) > self._dim_extend:
+                data = transpose(data, self._dim_extend)
             self._version += 1
             self._storage[index] = data
             self._sampler.mark_update(elements, storage=self._storage)
@@ -431,7 +431,7 @@ class ReplayBuffer:
         The random state is included if a `generator` was given.
         """
         with self._lock:
-            return {**self._state_of_parts(), "_storage": self._storage.state_dict()}
+            return {**state_of_parts(self), "_storage": self._storage.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state that `state_dict` returned.
@@ -441,7 +441,7 @@ class ReplayBuffer:
             SpecError: the storage has another layout or capacity.
         """
         with self._lock:
-            self._check_parts(state_dict)
+            check_parts(self, state_dict)
             self._storage.load_state_dict(state_dict["_storage"])
             self._take_parts(state_dict)
 
@@ -454,7 +454,7 @@ class ReplayBuffer:
             CheckpointError: an item of a `ListStorage` is of a kind that cannot be saved.
         """
         with self._lock:
-            save_storage(path, self._storage, self._state_of_parts())
+            save_storage(path, self._storage, state_of_parts(self))
 
     def loads(self, path: str | os.PathLike[str]) -> None:
         """Load what `dumps` saved into this buffer, which must have the same parts.
@@ -467,43 +467,17 @@ class ReplayBuffer:
         """
         with self._lock:
             saved = read_saved(path, self._storage)
-            self._check_parts(saved["rest"])
+            check_parts(self, saved["rest"])
             apply_rows(path, self._storage, saved)
             self._take_parts(saved["rest"])
 
     save = dump = dumps
     load = loads
 
-    def _state_of_parts(self) -> dict[str, Any]:
-        generator = self._sampler.generator
-        return {
-            "_kinds": self._kinds(),
-            "_sampler": self._sampler.state_dict(),
-            "_writer": self._writer.state_dict(),
-            "_transforms": dict(self._transform.state_dict()),
-            "_batch_size": self._batch_size,
-            "_rng": None if generator is None else generator.get_state(),
-        }
-
-    def _kinds(self) -> dict[str, str]:
-        return {"sampler": type(self._sampler).__name__, "writer": type(self._writer).__name__}
-
-    def _check_parts(self, state: dict[str, Any]) -> None:
-        for part, kind in self._kinds().items():
-            if state["_kinds"][part] != kind:
-                raise CheckpointError(
-                    f"Field `{part}` of the saved buffer is a {state['_kinds'][part]}, this buffer "
-                    f"has a {kind}. Build the buffer with the parts it was saved with."
-                )
-
     def _take_parts(self, state: dict[str, Any]) -> None:
         self._version += 1
-        self._sampler.load_state_dict(state["_sampler"])
-        self._writer.load_state_dict(state["_writer"])
-        self._transform.load_state_dict(state["_transforms"])
+        take_parts(self, state)
         self._batch_size = state["_batch_size"]
-        if state["_rng"] is not None and self._sampler.generator is not None:
-            self._sampler.generator.set_state(state["_rng"])
 
     # ------------------------------------------------------------- the object
 
@@ -526,48 +500,3 @@ class ReplayBuffer:
     def __repr__(self) -> str:
         parts = f"storage={self._storage}, sampler={self._sampler}, writer={self._writer}"
         return f"{type(self).__name__}({parts}, batch_size={self._batch_size})"
-
-
-def stack_index(index: Any) -> Tensor:  # noqa: ANN401
-    """Return an index as one tensor: `[n]`, or `[n, ndim]` for one with several coordinates."""
-    return torch.stack(index, -1) if isinstance(index, tuple) else index
-
-
-def _part(name: str, given: Any, kind: type[Part], default: Callable[[], Part]) -> Part:  # noqa: ANN401
-    if given is None:
-        return default()
-    made = given() if not isinstance(given, kind) and callable(given) else given
-    if not isinstance(made, kind):
-        raise TypeError(
-            f"`{name}` is a {type(made).__qualname__}, expected a {kind.__name__} or a function "
-            "that makes one."
-        )
-    return made
-
-
-def _check_size(name: str, value: int) -> int:
-    if value <= 0:
-        raise ValueError(f"`{name}` is {value}, expected a positive number.")
-    return int(value)
-
-
-def _batch_dims(data: Any) -> int:  # noqa: ANN401
-    return data.ndim if is_tensor_collection(data) or isinstance(data, Tensor) else 0
-
-
-def _transpose(data: Any, dim: int) -> Any:  # noqa: ANN401
-    if isinstance(data, Tensor) or is_tensor_collection(data):
-        return data.transpose(0, dim)
-    if isinstance(data, dict):
-        return {key: _transpose(value, dim) for key, value in data.items()}
-    return type(data)(_transpose(value, dim) for value in data)
-
-
-def _pin(data: Any) -> Any:  # noqa: ANN401
-    if isinstance(data, Tensor) or is_tensor_collection(data):
-        return data.pin_memory()
-    if isinstance(data, dict):
-        return {key: _pin(value) for key, value in data.items()}
-    if type(data) in (tuple, list):
-        return type(data)(_pin(value) for value in data)
-    return data

@@ -11,7 +11,8 @@ from tensordict.utils import NestedKey
 from torch import Tensor
 
 from rl.core.errors import MissingKeyError
-from rl.data.buffers.replay_buffer import ReplayBuffer, stack_index
+from rl.data.buffers.batch import stack_index
+from rl.data.buffers.replay_buffer import ReplayBuffer
 from rl.data.writers.base import Writer
 from rl.data.writers.round_robin import TensorDictRoundRobinWriter
 
