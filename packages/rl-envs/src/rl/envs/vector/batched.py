@@ -205,7 +205,11 @@ def _assemble(backend: Backend, device: torch.device | None, hoist: bool) -> Env
             "with one batch size."
         )
     rows = rows_of(backend, metas, device)
-    return rows if transform is None else TransformedEnv(rows, transform)
+    if transform is None:
+        return rows
+    # what the transform took from the specs of one env, it takes anew from those of the batch
+    transform.transform_output_spec(rows.output_spec.clone())
+    return TransformedEnv(rows, transform)
 
 
 class RowView:

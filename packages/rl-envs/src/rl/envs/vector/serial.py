@@ -62,4 +62,6 @@ class SerialEnv(BatchedEnvBase):
 
     def __getitem__(self, index: int) -> Any:  # noqa: ANN401
         """Return one of the envs (without the transform that all of them share)."""
+        if not -self.num_workers <= index < self.num_workers:
+            raise IndexError(f"There is no env {index}: the vector env has {self.num_workers}.")
         return self.backend.group.envs[index]
