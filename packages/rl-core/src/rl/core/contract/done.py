@@ -11,7 +11,7 @@ from tensordict import NestedKey, TensorDictBase, is_non_tensor
 from torch import Tensor
 
 from rl.core.contract.keys import as_key_list
-from rl.core.errors import MissingKeyError
+from rl.core.errors import MissingKeyError, SpecError
 
 __all__ = [
     "DONE_NAMES",
@@ -26,7 +26,7 @@ DONE_NAMES = ("done", "terminated", "truncated")
 
 
 class NestedKeys(Protocol):
-    """What is asked of a composite spec: its keys. (`rl.core.specs` is built on this package.)"""
+    """What is asked of a composite spec here: its keys."""
 
     def keys(self, include_nested: bool, leaves_only: bool) -> Any:  # noqa: ANN401
         """Return the keys of the leaves."""
@@ -60,7 +60,11 @@ def done_groups(done_keys: NestedKey | Iterable[NestedKey]) -> tuple[DoneGroup, 
     """Return the done flags by group, in the order of `done_keys`.
 
     Args:
-        done_keys: keys whose last name is `done`, `terminated` or `truncated`.
+        done_keys: keys whose last name is `done`, `terminated` or `truncated`; several keys
+            come as a list, as a tuple is one nested key.
+
+    Raises:
+        SpecError: a key has another last name.
 
     Example:
         >>> groups = done_groups(["done", "terminated", ("agents", "done")])
@@ -70,6 +74,11 @@ def done_groups(done_keys: NestedKey | Iterable[NestedKey]) -> tuple[DoneGroup, 
     listed: dict[tuple[str, ...], set[str]] = {}
     for key in as_key_list(done_keys):
         path, name = ((), key) if isinstance(key, str) else (key[:-1], key[-1])
+        if name not in DONE_NAMES:
+            raise SpecError(
+                f"`{key}` is no done key: its last name must be `done`, `terminated` or "
+                "`truncated`."
+            )
         listed.setdefault(path, set()).add(name)
     groups = []
     for path, names in listed.items():

@@ -15,6 +15,7 @@ def contains_lazy_spec(spec: TensorSpec | None) -> bool:
     """Return whether the tree holds a `Stacked` or a `StackedComposite`.
 
     Example:
+        >>> import torch
         >>> from rl.core.specs import Categorical
         >>> contains_lazy_spec(Composite(a=torch.stack([Categorical(2), Categorical(3)])))
         True
@@ -32,6 +33,7 @@ def check_no_exclusive_keys(spec: TensorSpec | None, recurse: bool = True) -> bo
         recurse: look into nested composites too.
 
     Example:
+        >>> import torch
         >>> stack = torch.stack([Composite(a=Unbounded()), Composite(b=Unbounded())])
         >>> check_no_exclusive_keys(stack)
         False
@@ -63,6 +65,7 @@ def consolidate_spec(
         recurse_through_stack: consolidate the parts of lazy stacks too.
 
     Example:
+        >>> import torch
         >>> stack = torch.stack([Composite(a=Unbounded((2,))), Composite(b=Unbounded((2,)))])
         >>> done = consolidate_spec(stack)
         >>> sorted(done.keys()), done[1]["a"].shape

@@ -243,7 +243,9 @@ class MultiCategorical(TensorSpec):
 
     def _to_device(self, device: torch.device) -> MultiCategorical:
         new = super()._to_device(device)
-        new._set_nvec(self.nvec.to(device))
+        # the sizes as numbers stay: reading them off another device would wait for it
+        new.nvec = self.nvec.to(device)
+        new._float_nvec = self._float_nvec.to(device)
         new.update_mask(self.mask)
         return new
 
