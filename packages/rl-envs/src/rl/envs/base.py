@@ -276,9 +276,8 @@ class EnvBase(nn.Module):
 
     def step_next(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Step and return the content of `"next"`, attached to nothing: the hot path."""
-        mask = tensordict.get("_step", None)
-        if mask is not None:
-            return self._masked_step_next(tensordict, mask)
+        if "_step" in tensordict.keys():  # noqa: SIM118 (a TensorDict)
+            return self._masked_step_next(tensordict, tensordict.pop("_step"))
         return stepping.next_of(self, tensordict)
 
     def _masked_step_next(self, tensordict: TensorDictBase, mask: torch.Tensor) -> TensorDictBase:
@@ -371,15 +370,11 @@ class EnvBase(nn.Module):
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Write an action drawn from the spec into `tensordict` (a new one if None)."""
-        spec = self._get_spec("action")
-        shape = self.batch_size
         if tensordict is None:
-            tensordict = TensorDict({}, batch_size=shape, device=self.device)
-        elif not self.batch_locked:
-            shape = tensordict.batch_size
-        extra = shape[: len(shape) - self.ndim]
-        for key in self.keys_plan.action_keys:
-            tensordict.set(key, spec[key].rand(extra))
+            tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
+        extra = () if self.batch_locked else tensordict.shape[: tensordict.ndim - self.ndim]
+        for key, spec in self.keys_plan.action_specs:
+            tensordict.set(key, spec.rand(extra))
         return tensordict
 
     def rand_step(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:

@@ -22,6 +22,7 @@ class StepKeys:
     """What one step reads and writes, resolved once from the specs."""
 
     action_keys: list[NestedKey]
+    action_specs: list[tuple[NestedKey, TensorSpec]]
     state_keys: list[NestedKey]
     observation_keys: list[NestedKey]
     reward_keys: list[NestedKey]
@@ -138,6 +139,7 @@ class EnvSpecs:
         leaves = {group: list(spec.keys(True, True)) for group, spec in self._groups.items()}
         return StepKeys(
             action_keys=leaves["action"],
+            action_specs=list(self._groups["action"].items(True, True)),
             state_keys=leaves["state"],
             observation_keys=leaves["observation"],
             reward_keys=leaves["reward"],

@@ -16,7 +16,7 @@ from rl.envs.tape import Tape
 if TYPE_CHECKING:
     from rl.envs.base import EnvBase
 
-__all__ = ["rollout"]
+__all__ = ["Stepper", "rollout"]
 
 
 def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
@@ -78,7 +78,7 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
     root = _first_root(env, tensordict, auto_reset)
     check_policy_reads(env, acting, root)
     tape = Tape(dense=return_contiguous is not False)
-    root = _run(env, acting, callback, root, max_steps, stop, tape, set_truncated)
+    _run(env, acting, callback, root, max_steps, stop, tape, set_truncated)
     return tape.stack(out)
 
 
@@ -111,13 +111,14 @@ def _run(
     stop: str,
     tape: Tape,
     set_truncated: bool,
-) -> TensorDictBase:
+) -> None:
     plan = env.keys_plan
-    for step in range(max_steps):
+    step = Stepper(env)
+    for index in range(max_steps):
         root = policy(root)
-        following = advance_one(env, root)
+        following = step(root)
         over = plan.any_done(following)
-        last = step == max_steps - 1 or (over and stop == "any")
+        last = index == max_steps - 1 or (over and stop == "any")
         if stop == "all" and over:
             last = last or bool(stepping.all_groups_done(env, following).all())
         if last and set_truncated:
@@ -132,18 +133,30 @@ def _run(
             root = stepping.maybe_reset(env, root)
         elif over:
             root.set("_step", ~stepping.all_groups_done(env, root))
-    return root
 
 
-def advance_one(env: EnvBase, root: TensorDictBase) -> TensorDictBase:
-    """Step `env` from `root` and return the content of "next", with what the policy wrote there."""
-    env._action_check(root)
-    following = env.step_next(root)
-    written = root.pop("next", None)
-    if written is not None:
-        following = written.update(following)
-    root.pop("_step", None)
-    return following
+class Stepper:
+    """Steps an env from roots that one policy wrote; what is checked is checked at the first of them.
+
+    Args:
+        env: the env.
+    """
+
+    def __init__(self, env: EnvBase) -> None:
+        self._env = env
+        self._first = True
+        self._policy_writes_next = False
+
+    def __call__(self, root: TensorDictBase) -> TensorDictBase:
+        """Return the content of "next": what the policy wrote there, and the step's result."""
+        if self._first:
+            self._env._action_check(root)
+            self._policy_writes_next = "next" in root.keys()  # noqa: SIM118 (a TensorDict)
+            self._first = False
+        following = self._env.step_next(root)
+        if self._policy_writes_next:
+            return root.pop("next").update(following)
+        return following
 
 
 def _cast(env: EnvBase, policy: Policy, module: object) -> Policy:

@@ -18,6 +18,7 @@ __all__ = [
     "all_groups_done",
     "check_not_done",
     "maybe_reset",
+    "keep_where",
     "merge_reset",
     "next_of",
     "partial_next_of",
@@ -55,7 +56,12 @@ def partial_next_of(env: EnvBase, tensordict: TensorDictBase, mask: Tensor) -> T
     still = env._stand_still(tensordict)
     if not mask.any():
         return still
-    return _where(mask, next_of(env, tensordict), still)
+    return keep_where(mask, next_of(env, tensordict), still)
+
+
+def keep_where(mask: Tensor, new: TensorDictBase, old: TensorDictBase) -> TensorDictBase:
+    """Return `new` where the [*B] or [*B, 1] mask is true and `old` elsewhere, key by key of `new`."""
+    return _where(mask.reshape(new.batch_size), new, old)
 
 
 def _where(mask: Tensor, new: TensorDictBase, old: TensorDictBase) -> TensorDictBase:
@@ -144,25 +150,32 @@ def reset_mask(env: EnvBase, tensordict: TensorDictBase | None) -> dict[NestedKe
         return None
     groups = env.keys_plan.done_groups
     root = tensordict.get("_reset", None)
-    masks = {}
-    for group in groups:
-        done, key = group.done, group.key("_reset")
-        mask = root if root is not None else tensordict.get(key, None)
-        if mask is None:
-            continue
-        shape = env.full_done_spec[done].shape
-        if mask.shape == shape[:-1]:
-            mask = mask.unsqueeze(-1)
-        if mask.shape != shape and root is None:
-            raise ShapeError(
-                f"`{key}` has shape {list(mask.shape)}, expected that of `{done}`, {list(shape)}."
-            )
-        masks[key] = mask
+    if root is not None:
+        key, shape = "done", (*tensordict.batch_size, 1)
+        masks = {"_reset": _shaped("_reset", root, key, torch.Size(shape))}
+        groups = groups[:1]
+    else:
+        masks = {}
+        for group in groups:
+            key = group.key("_reset")
+            mask = tensordict.get(key, None)
+            if mask is not None:
+                masks[key] = _shaped(key, mask, group.done, env.full_done_spec[group.done].shape)
     if not masks:
         return None
     if len(masks) == len(groups) and all(bool(mask.all()) for mask in masks.values()):
         return None
     return masks
+
+
+def _shaped(key: NestedKey, mask: Tensor, done: NestedKey, shape: torch.Size) -> Tensor:
+    if mask.shape == shape[:-1]:
+        mask = mask.unsqueeze(-1)
+    if mask.shape != shape:
+        raise ShapeError(
+            f"`{key}` has shape {list(mask.shape)}, expected that of `{done}`, {list(shape)}."
+        )
+    return mask
 
 
 def merge_reset(

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from tensordict import TensorDictBase
-from torch import Size
+from torch import Size, Tensor
 
 from rl.core import Composite, Compose, RLError, TensorSpec, Transform
 from rl.core.transform import as_transform
+from rl.envs import stepping
 from rl.envs.base import EnvBase
 from rl.envs.env_specs import EnvSpecs
 
@@ -107,6 +108,11 @@ class TransformedEnv(EnvBase):
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
         inner = self.transform.inv(tensordict) if self._has_inverse else tensordict
         return self.transform._step(inner, self.base_env.step_next(inner))
+
+    def _masked_step_next(self, tensordict: TensorDictBase, mask: Tensor) -> TensorDictBase:
+        inner = self.transform.inv(tensordict)
+        following = self.transform._step(inner, self.base_env._masked_step_next(inner, mask))
+        return stepping.keep_where(mask, following, self._stand_still(tensordict))
 
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         inner = None if tensordict is None else self.transform.inv(tensordict)

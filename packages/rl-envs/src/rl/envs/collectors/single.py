@@ -19,7 +19,7 @@ from rl.envs.collectors.trajectories import TrajectoryIds, split_trajectories
 from rl.envs.collectors.weights import PolicyCopy
 from rl.envs.env_creator import make_env
 from rl.envs.policy import Policy, as_policy, check_policy_reads
-from rl.envs.rollouts import advance_one
+from rl.envs.rollouts import Stepper
 from rl.envs.tape import Tape
 from rl.envs.transformed import TransformedEnv
 from rl.envs.transforms import StepCounter
@@ -196,11 +196,11 @@ class SingleCollector(BaseCollector):
         env, plan = self.env, self.env.keys_plan
         policy = env.rand_action if self.frames < self.init_random_frames else self._acting
         root = self._first_root(policy)
-        tape, ids = Tape(), []
+        take, tape, ids = Stepper(env), Tape(), []
         last = self.frames_per_batch // env.numel() - 1
         for step in range(last + 1):
             root = policy(root)
-            following = advance_one(env, root)
+            following = take(root)
             if self.set_truncated and step == last:
                 stepping.truncate(env, following)
             tape.append(root, following)
