@@ -179,6 +179,9 @@ def test_implements_adds_a_torch_function():
 
 def test_devices():
     assert as_device(None) == torch.get_default_device()
+    assert as_device("cpu:0") == torch.device("cpu")
+    assert as_device("cuda").index is not None
+    assert as_device("cuda:1") == torch.device("cuda", 1)
     assert Unbounded((2,)).clear_device_().device == torch.device("cpu")
     with torch.device("meta"):
         assert Unbounded((2,)).rand().device.type == "meta"

@@ -100,6 +100,28 @@ def test_draws_reach_both_ends_of_integers_and_the_width_of_floats():
     assert wide.mean(0).tolist() == pytest.approx([0.5, 12], abs=0.1)
 
 
+@given(
+    st.floats(-100, 100, width=32),
+    st.floats(0, 100, width=32),
+    st.integers(0, 2**31),
+)
+def test_rounding_never_leaves_the_bounds(low, width, seed):
+    torch.manual_seed(seed)
+    high = torch.tensor(low) + torch.tensor(width)
+    assert Bounded(low, high, (64,)).is_in(Bounded(low, high, (64,)).rand())
+    spec = Bounded(torch.tensor([low, 0.0]), torch.stack([high, torch.tensor(1.0)]))
+    assert spec.is_in(spec.rand((64,)))
+
+
+def test_missing_bounds_are_drawn_beyond_the_other():
+    torch.manual_seed(0)
+    spec = Bounded(torch.tensor([-INF, 2.0, -INF]), torch.tensor([INF, INF, -2.0]))
+    draws = spec.rand((4000,))
+    # a standard normal, 2 plus and -2 minus a unit exponential
+    assert draws.mean(0).tolist() == pytest.approx([0, 3, -3], abs=0.1)
+    assert draws.std(0).tolist() == pytest.approx([1, 1, 1], abs=0.1)
+
+
 def test_is_in_tests_values_dtype_and_trailing_shape():
     spec = Bounded(0, 1, (2,))
     assert spec.is_in(torch.tensor([0.0, 1.0]))

@@ -152,6 +152,7 @@ def test_locks(spec):
         spec.pop("a")
     assert not spec.clone().is_locked
     assert not spec.clone()["b"].is_locked
+    assert not spec.expand(2, 3)["b"].is_locked
     spec.unlock_(recurse=False)
     assert spec["b"].is_locked
     spec.unlock_().set("x", Unbounded((3,)))

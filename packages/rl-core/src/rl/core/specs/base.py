@@ -34,8 +34,17 @@ def implements(torch_function: Callable) -> Callable[[Callable], Callable]:
 
 
 def as_device(device: DEVICE_TYPING | None) -> torch.device:
-    """Return `device`, or torch's default device when it is None."""
-    return torch.get_default_device() if device is None else torch.device(device)
+    """Return `device` as tensors report it, torch's default device when it is None.
+
+    An accelerator gets its index ("cuda" becomes "cuda:0"), the CPU has none.
+    """
+    found = torch.get_default_device() if device is None else torch.device(device)
+    if found.type in ("cpu", "meta"):
+        return torch.device(found.type)
+    if found.index is not None:
+        return found
+    usable = found.type == "cuda" and torch.cuda.is_available()
+    return torch.device(found.type, torch.cuda.current_device() if usable else 0)
 
 
 class TensorSpec:
@@ -411,7 +420,7 @@ class TensorSpec:
             return self
         if isinstance(dest, torch.dtype):
             return self._to_dtype(dest)
-        device = torch.device(dest)
+        device = as_device(dest)
         return self if device == self.device else self._to_device(device)
 
     def _to_device(self, device: torch.device) -> Self:

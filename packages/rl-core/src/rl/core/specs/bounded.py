@@ -83,9 +83,9 @@ class Bounded(TensorSpec):
     def _plan(self) -> None:
         """Choose once how values are drawn."""
         low, high = self.space
-        self._scalar = self._scale = None
+        self._scalar, self._open = None, False
         if not low.numel() or low.device.type == "meta":
-            self._scalar = (0, 0)
+            self._scalar = (0, 1)
             return
         uniform = bool((low == low.flatten()[0]).all()) and bool((high == high.flatten()[0]).all())
         first, last = low.flatten()[0].item(), high.flatten()[0].item()
@@ -93,15 +93,11 @@ class Bounded(TensorSpec):
             # `randint` leaves its upper end out, and int64 has no number beyond its largest
             self._scalar = (int(first), min(int(last) + 1, 2**63 - 1)) if uniform else None
             return
-        # the span of two large finite bounds may overflow: then each end is scaled by itself
-        finite = bool(low.isfinite().all()) and bool(high.isfinite().all())
         span = high - low
-        if not finite or not bool(span.isfinite().all()):
-            self._scale = False
-        elif uniform:
+        self._open = not bool(span.isfinite().all())
+        # `uniform_` returns at most low + span, which rounding may put above high
+        if uniform and not self._open and bool((low + span <= high).all()):
             self._scalar = (first, last)
-        else:
-            self._scale = span
 
     @property
     def low(self) -> Tensor:
@@ -120,23 +116,18 @@ class Bounded(TensorSpec):
             shape: extra batch dimensions, before the spec's own.
         """
         full = self._draw_shape if shape is None else self._full_shape(shape)
-        scalar = self._scalar
         if not self.dtype.is_floating_point:
             return self._rand_int(full)
-        if scalar is not None:
-            return torch.empty(full, dtype=self.dtype, device=self.device).uniform_(*scalar)
-        if self._scale is False:
+        if self._scalar is not None:
+            return torch.empty(full, dtype=self.dtype, device=self.device).uniform_(*self._scalar)
+        if self._open:
             return self._rand_open(full)
         draw = torch.rand(full, dtype=self.dtype, device=self.device)
-        return torch.addcmul(self.space.low, draw, self._scale)
+        return torch.lerp(self.space.low, self.space.high, draw)
 
     def _rand_int(self, full: torch.Size) -> Tensor:
         if self._scalar is not None:
-            low, stop = self._scalar
-            stop = min(stop, 2**63 - 1)
-            return torch.randint(
-                low, max(stop, low + 1), full, dtype=self.dtype, device=self.device
-            )
+            return torch.randint(*self._scalar, full, dtype=self.dtype, device=self.device)
         low, high = self.space
         draw = torch.rand(full, dtype=torch.float64, device=self.device)
         span = high.double() - low.double() + 1
@@ -144,7 +135,7 @@ class Bounded(TensorSpec):
         return torch.minimum(out, high.double()).to(self.dtype)
 
     def _rand_open(self, full: torch.Size) -> Tensor:
-        """Draw where some bound is infinite, or where the span overflows."""
+        """Draw where some bound is infinite, or too far from the other for their difference."""
         low, high = self.space
         options = {"dtype": self.dtype, "device": self.device}
         unit = torch.rand(full, **options)
@@ -155,7 +146,8 @@ class Bounded(TensorSpec):
         out = torch.where(finite_low, low + tail, high - tail)
         out = torch.where(finite_low & finite_high, inside, out)
         free = ~finite_low & ~finite_high
-        return torch.where(free, torch.randn(full, **options), out)
+        out = torch.where(free, torch.randn(full, **options), out)
+        return torch.clamp(out, low, high)
 
     def is_in(self, val: Any) -> bool:  # noqa: ANN401
         """Return whether `val` has this dtype and shape and lies between the bounds."""

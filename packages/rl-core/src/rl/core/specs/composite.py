@@ -10,7 +10,7 @@ from tensordict import TensorDict
 
 from rl.core.contract.keys import NestedKey, unravel_key
 from rl.core.errors import RLError, ShapeError, SpecError
-from rl.core.specs.base import DEVICE_TYPING, TensorSpec
+from rl.core.specs.base import DEVICE_TYPING, TensorSpec, as_device
 from rl.core.specs.batch_index import indexed_names, without_ellipsis
 from rl.core.specs.shapes import as_shape, flat_args, view_shape
 from rl.core.specs.tree import NO_DEFAULT, SpecTree, as_names, checked_names, entry_of
@@ -71,7 +71,7 @@ class Composite(SpecTree):
             shape = source.shape if shape is None else shape
             device = source.device if device is None else device
         self.space = None
-        self.device = None if device is None else torch.device(device)
+        self.device = None if device is None else as_device(device)
         self._memo = None
         self._specs: dict[str, TensorSpec | None] = {}
         self._locked = False
@@ -296,6 +296,7 @@ class Composite(SpecTree):
         new._set_shape(shape)
         new._names = tuple(names) if names and any(names) else None
         new._specs = {}
+        new._locked = False
         for key, spec in self._specs.items():
             new._specs[key] = None if spec is None else call(spec)
         return new
@@ -377,9 +378,7 @@ class Composite(SpecTree):
 
     def clone(self) -> Self:
         """Return a copy whose entries can be changed apart; it is unlocked."""
-        new = self._map(self.shape, lambda spec: spec.clone(), self._names)
-        new._locked = False
-        return new
+        return self._map(self.shape, lambda spec: spec.clone(), self._names)
 
     def to(self, dest: DEVICE_TYPING | torch.dtype | None) -> Self:
         """Return the spec with every entry on another device or with another dtype."""
@@ -387,7 +386,7 @@ class Composite(SpecTree):
             return self
         new = self._map(self.shape, lambda spec: spec.to(dest), self._names)
         if not isinstance(dest, torch.dtype):
-            new.device = torch.device(dest)
+            new.device = as_device(dest)
         return new
 
     def clear_device_(self) -> Self:

@@ -10,7 +10,7 @@ from tensordict import NonTensorData, NonTensorStack, is_non_tensor, is_tensor_c
 from torch import Tensor
 
 from rl.core.errors import SpecError
-from rl.core.specs.base import DEVICE_TYPING, TensorSpec
+from rl.core.specs.base import DEVICE_TYPING, TensorSpec, as_device
 from rl.core.specs.shapes import as_shape
 
 __all__ = ["NonTensor"]
@@ -52,7 +52,7 @@ class NonTensor(TensorSpec):
         if batched and feature_dims:
             raise SpecError("`NonTensor` takes either `batched` or `feature_dims`: drop one.")
         super().__init__(as_shape(shape, (1,)), None, device, dtype, None)
-        self.device = None if device is None else torch.device(device)
+        self.device = None if device is None else as_device(device)
         self.dtype = dtype
         self.example_data = example_data
         self.batched = batched
