@@ -98,9 +98,8 @@ class OneHotCategorical(Categorical):
         return rows.expand(num, *batch, num) if expand else rows
 
     def _as_value(self, index: Tensor) -> Tensor:
-        # an op per draw: zeros of the batch, then ones where the race was won
-        shape = (*index.shape[:-1], self.logits.shape[-1])
-        return index.new_zeros(shape).scatter_(-1, index, 1)
+        # a comparison, not `scatter_`: as fast, and vmap has a rule for it
+        return (index == torch.arange(self.logits.shape[-1], device=index.device)).long()
 
     def _relaxed(self, sample_shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         if self.grad_method is ReparamGradientStrategy.PassThrough:

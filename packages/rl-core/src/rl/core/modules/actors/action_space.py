@@ -10,11 +10,19 @@ from rl.core.specs.base import TensorSpec
 from rl.core.specs.binary import Binary
 from rl.core.specs.categorical import Categorical
 from rl.core.specs.composite import Composite
+from rl.core.specs.multi import MultiCategorical, MultiOneHot
 from rl.core.specs.one_hot import OneHot
 
 __all__ = ["ACTION_SPACES", "action_space_of", "greedy", "value_of"]
 
 ACTION_SPACES = ("one_hot", "mult_one_hot", "binary", "categorical", "multi_categorical")
+_SPACES = {
+    OneHot: "one_hot",
+    MultiOneHot: "mult_one_hot",
+    MultiCategorical: "multi_categorical",
+    Categorical: "categorical",
+    Binary: "binary",
+}
 _ALIASES = {"mult-one-hot": "mult_one_hot", "multi_one_hot": "mult_one_hot"}
 
 
@@ -56,14 +64,8 @@ def _space_of_spec(spec: TensorSpec) -> str:
                 "`action_space=`, or the action's own spec."
             )
         spec = leaves[0]
-    for name, kind in (
-        ("one_hot", OneHot),
-        ("mult_one_hot", "MultiOneHot"),
-        ("multi_categorical", "MultiCategorical"),
-        ("categorical", Categorical),
-        ("binary", Binary),
-    ):
-        if type(spec).__name__ == kind or (isinstance(kind, type) and isinstance(spec, kind)):
+    for kind, name in _SPACES.items():
+        if isinstance(spec, kind):
             return name
     raise RLError(
         f"`{type(spec).__name__}` is not a discrete action spec: Q-values choose among `OneHot`, "
@@ -123,4 +125,5 @@ def _best(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _one_hot(index: Tensor, num: int) -> Tensor:
-    return index.new_zeros((*index.shape[:-1], num)).scatter_(-1, index, 1)
+    # a comparison, not `scatter_`: as fast, and vmap has a rule for it
+    return (index == torch.arange(num, device=index.device)).long()

@@ -13,6 +13,7 @@ from rl.core.errors import MissingKeyError, SpecError
 from rl.core.specs.base import TensorSpec
 from rl.core.specs.categorical import Categorical
 from rl.core.specs.composite import Composite
+from rl.core.specs.multi import MultiOneHot
 from rl.core.specs.one_hot import OneHot
 
 __all__ = ["OutputSpec", "as_output_spec", "missing_key"]
@@ -144,7 +145,7 @@ def check_fits(
         SpecError: when the last dimensions differ.
     """
     wanted = spec.shape
-    least = 1 if isinstance(spec, OneHot) else 0
+    least = 1 if isinstance(spec, OneHot | MultiOneHot) else 0
     known = len(wanted) if event is None else min(len(wanted), max(least, len(event)))
     tail = shape[len(shape) - known :]
     expected = wanted[len(wanted) - known :]
@@ -168,7 +169,7 @@ def check_fits(
 
 
 def _fix(spec: TensorSpec, event: torch.Size | None) -> str:
-    if isinstance(spec, OneHot) and event is not None and not event:
+    if isinstance(spec, OneHot | MultiOneHot) and event is not None and not event:
         return "use `OneHotCategorical`, or an env with `categorical_action_encoding=True`."
     if isinstance(spec, Categorical) and event:
         return "use `Categorical`, or an env with one-hot actions."

@@ -89,8 +89,8 @@ class EGreedyModule(ExplorationModule):
         if mask is None:
             raise MissingKeyError(
                 f"`{self.action_mask_key}` is missing: `EGreedyModule` draws legal actions with "
-                f"it, the TensorDict has {sorted(map(str, tensordict.keys(True)))}. Put the mask in "
-                "the env's observations, or drop `action_mask_key`."
+                f"it, the TensorDict has {sorted(map(str, tensordict.keys(True)))}. Put the mask "
+                "in the env's observations, or drop `action_mask_key`."
             )
         if isinstance(spec, OneHot | Categorical):
             return _legal(mask, one_hot=isinstance(spec, OneHot))

@@ -74,7 +74,7 @@ class AdditiveGaussianModule(ExplorationModule):
     def _disturb(self, action: Tensor, tensordict: TensorDictBase) -> Tensor:
         noise = torch.randn_like(action) * self.std.to(action) + self.mean.to(action)
         action = action + noise * self.sigma.to(action)
-        return self.action_spec.project(action) if self.safe else action
+        return self._project(action) if self.safe else action
 
 
 class AdditiveGaussianWrapper(TensorDictSequential):

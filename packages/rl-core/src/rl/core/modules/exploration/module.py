@@ -125,6 +125,10 @@ class ExplorationModule(TensorDictModuleBase):
             raise missing_key(self, self.in_keys, tensordict) from error
         return tensordict.set(self.action_key, self._disturb(action, tensordict))
 
+    def _project(self, action: Tensor) -> Tensor:
+        """Return `action` brought into the spec; the dtype stays, as it does without noise."""
+        return self.action_spec.project(action).to(action.dtype)
+
     def _lead(self, action: Tensor) -> torch.Size:
         """Return the dimensions that `action` has before those of its spec.
 

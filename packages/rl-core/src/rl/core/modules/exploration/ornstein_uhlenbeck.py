@@ -103,7 +103,7 @@ class OrnsteinUhlenbeckProcessModule(ExplorationModule):
         tensordict.set(self.noise_key, noise)
         tensordict.set(self.steps_key, steps)
         action = action + noise * self.eps.to(action)
-        return self.action_spec.project(action) if self.safe else action
+        return self._project(action) if self.safe else action
 
     def _state(self, action: Tensor, tensordict: TensorDictBase) -> tuple[Tensor, Tensor]:
         """Return the process before this step, started again where a trajectory begins."""
