@@ -133,6 +133,22 @@ def test_optional_imports_belong_to_an_extra(module, project):
         assert portion(name) in provided(with_extra(project(module.wheel), key)) | {"torch"}
 
 
+def test_tests_import_what_their_wheel_declares(wheel, root, project):
+    """So that they run where the wheel is installed alone."""
+    declared = project(wheel)
+    brought = provided(declared["project"]["dependencies"]) | sys.stdlib_module_names
+    for extra in declared["project"]["optional-dependencies"]:
+        if extra != "recipes":
+            brought |= provided(with_extra(declared, extra))
+    undeclared = {
+        f"{path.relative_to(root)}: {name}"
+        for path in (root / "tests" / wheel).rglob("*.py")
+        for name in map(portion, imports(ast.parse(path.read_text())))
+        if name not in brought | {f"rl.{wheel}"}
+    }
+    assert undeclared == set()
+
+
 @pytest.mark.parametrize("text", ["import rl.core.x", "from numpy.linalg import norm"])
 def test_the_reader_of_imports_sees_both_forms(text):
     assert list(map(portion, imports(ast.parse(text)))) in (["rl.core"], ["numpy"])
