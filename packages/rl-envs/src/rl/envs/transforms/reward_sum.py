@@ -10,8 +10,7 @@ from torch import Tensor
 
 from rl.core.contract.keys import NestedKey, as_key_list, sibling
 from rl.core.errors import MissingKeyError, ShapeError, SpecError
-from rl.core.specs import Composite, Unbounded
-from rl.core.transform import Transform
+from rl.core.specs import Composite, TensorSpec, Unbounded
 from rl.envs.transforms.done_groups import (
     DoneGroup,
     done_groups,
@@ -19,13 +18,14 @@ from rl.envs.transforms.done_groups import (
     find_mask,
     group_of,
 )
-from rl.envs.transforms.leaf_spec import leaf_keys, put_leaf
+from rl.envs.transforms.leaf_spec import leaf_keys, unbounded_like
 from rl.envs.transforms.segments import segment_starts, time_dim
+from rl.envs.transforms.tracker import Tracker
 
 __all__ = ["RewardSum"]
 
 
-class RewardSum(Transform):
+class RewardSum(Tracker):
     """Sum the rewards of an episode; the sum starts again where the env resets.
 
     Reads:
@@ -55,8 +55,6 @@ class RewardSum(Transform):
         tensor([1.])
     """
 
-    batchable = True
-
     def __init__(
         self,
         in_keys: Sequence[NestedKey] | None = None,
@@ -72,6 +70,7 @@ class RewardSum(Transform):
         self.reward_spec = reward_spec
         #: reward leaf spec per input key, as far as specs were seen
         self._rewards: dict[NestedKey, Unbounded] = {}
+        self._batch_ndim = 0
         self._plan_keys((DoneGroup((), torch.Size((1,))),))
 
     def _plan_keys(self, groups: tuple[DoneGroup, ...]) -> None:
@@ -134,7 +133,9 @@ class RewardSum(Transform):
     def _zero(self, in_key: NestedKey, tensordict: TensorDictBase) -> Tensor:
         spec = self._rewards.get(in_key)
         if spec is not None:
-            return torch.zeros(spec.shape, dtype=spec.dtype, device=tensordict.device)
+            # an env that is not batch-locked takes data of a larger batch than its specs
+            shape = (*tensordict.batch_size, *spec.shape[self._batch_ndim :])
+            return torch.zeros(shape, dtype=spec.dtype, device=tensordict.device)
         done = tensordict.get(sibling(in_key, "done"), None)
         if done is None:
             done = tensordict.get("done", None)
@@ -182,8 +183,7 @@ class RewardSum(Transform):
 
     # ---------------------------------------------------------------- specs
 
-    def transform_output_spec(self, output_spec: Composite) -> Composite:
-        """Add one sum per reward to the observations (or to the rewards, with `reward_spec`)."""
+    def _resolve(self, output_spec: Composite) -> None:
         rewards = output_spec["full_reward_spec"]
         known = leaf_keys(rewards)
         if self._default_in_keys:
@@ -191,37 +191,17 @@ class RewardSum(Transform):
         for key in self.in_keys:
             if key not in known:
                 raise self._missing(key, known)
-        self._rewards = {
-            key: Unbounded(
-                shape=rewards[key].shape, dtype=rewards[key].dtype, device=rewards[key].device
-            )
-            for key in self.in_keys
-        }
+        self._rewards = {key: unbounded_like(rewards[key]) for key in self.in_keys}
+        self._batch_ndim = output_spec.ndim
         self._plan_keys(done_groups(output_spec["full_done_spec"]))
-        return self._map_groups(output_spec, ("observation", "reward", "done"))
 
-    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
-        """Add the sums, unless they count as rewards."""
-        return observation_spec if self.reward_spec else self._add_sums(observation_spec)
+    @property
+    def _group(self) -> str:
+        return "reward" if self.reward_spec else "observation"
 
-    def transform_reward_spec(self, reward_spec: Composite) -> Composite:
-        """Add the sums, if they count as rewards."""
-        return self._add_sums(reward_spec) if self.reward_spec else reward_spec
-
-    def transform_done_spec(self, done_spec: Composite) -> Composite:
-        """Return the done spec as it is."""
-        return done_spec
-
-    def transform_state_spec(self, state_spec: Composite) -> Composite:
-        """Declare the sums as inputs: a step reads the ones before it."""
-        return self._add_sums(state_spec)
-
-    def _add_sums(self, spec: Composite) -> Composite:
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            if in_key in self._rewards:
-                leaf = self._rewards[in_key].clone()
-                put_leaf(spec, out_key, leaf, leaf.shape[:-1])
-        return spec
+    def _entries(self, batch_size: torch.Size) -> list[tuple[NestedKey, TensorSpec]]:
+        pairs = zip(self.in_keys, self.out_keys, strict=True)
+        return [(out, self._rewards[key].clone()) for key, out in pairs if key in self._rewards]
 
 
 def _path(key: NestedKey) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from tensordict import TensorDictBase
 
+from rl.core.contract.keys import NestedKey
 from rl.core.errors import MissingKeyError, SpecError
-from rl.core.specs import Binary, Bounded, Composite
-from rl.core.transform import Transform
+from rl.core.specs import Binary, Bounded, Composite, TensorSpec
 from rl.envs.transforms.done_groups import (
     DoneGroup,
     done_groups,
@@ -15,14 +15,15 @@ from rl.envs.transforms.done_groups import (
     expand_mask,
     find_mask,
 )
-from rl.envs.transforms.leaf_spec import put_leaf
+from rl.envs.transforms.leaf_spec import leaf_keys
+from rl.envs.transforms.tracker import Tracker
 
 __all__ = ["StepCounter"]
 
 MAX_COUNT = torch.iinfo(torch.int64).max
 
 
-class StepCounter(Transform):
+class StepCounter(Tracker):
     """Count the steps since the last reset and, optionally, truncate at `max_steps`.
 
     Every group of done flags has its counter; flags at the root stand for those nested below them.
@@ -53,8 +54,6 @@ class StepCounter(Transform):
         >>> td["step_count"].item(), after["step_count"].item(), after["done"].item()
         (0, 1, False)
     """
-
-    batchable = True
 
     def __init__(
         self,
@@ -92,7 +91,7 @@ class StepCounter(Transform):
             try:
                 count = before[key] + 1
             except KeyError:  # the caller steps from data that no reset has seen
-                count = torch.ones(group.shape, dtype=torch.int64, device=before.device)
+                count = torch.ones_like(after["done"], dtype=torch.int64)
             if self.max_steps is None:
                 after.set(key, count)
             else:
@@ -149,14 +148,20 @@ class StepCounter(Transform):
             "store the `step_count` that it writes."
         )
 
-    def transform_output_spec(self, output_spec: Composite) -> Composite:
-        """Add the counter to the observations and the truncation flag to the done flags."""
-        self._groups = done_groups(output_spec["full_done_spec"])
-        return super().transform_output_spec(output_spec)
+    # ---------------------------------------------------------------- specs
 
-    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
-        """Add one counter per done group."""
-        return self._add_counters(observation_spec)
+    def _resolve(self, output_spec: Composite) -> None:
+        self._groups = done_groups(output_spec["full_done_spec"])
+        self.out_keys = [group.key(self.step_count_key) for group in self._groups]
+
+    def _entries(self, batch_size: torch.Size) -> list[tuple[NestedKey, TensorSpec]]:
+        return [
+            (
+                group.key(self.step_count_key),
+                Bounded(0, MAX_COUNT, group.shape, device=group.device, dtype=torch.int64),
+            )
+            for group in self._groups or (DoneGroup((), torch.Size((*batch_size, 1))),)
+        ]
 
     def transform_done_spec(self, done_spec: Composite) -> Composite:
         """Add the truncation flag to each done group, if there is a limit."""
@@ -164,28 +169,8 @@ class StepCounter(Transform):
             return done_spec
         for group in done_groups(done_spec):
             key = group.key(self.truncated_key)
-            if key not in done_spec.keys(True, True):
+            if key not in leaf_keys(done_spec):
                 done_spec[key] = Binary(
                     shape=group.shape, dtype=torch.bool, device=done_spec.device
                 )
         return done_spec
-
-    def transform_state_spec(self, state_spec: Composite) -> Composite:
-        """Declare the counter as an input: a step reads the one before it."""
-        return self._add_counters(state_spec)
-
-    def _add_counters(self, spec: Composite) -> Composite:
-        for group in self._groups or (DoneGroup((), torch.Size((*spec.shape, 1))),):
-            put_leaf(
-                spec,
-                group.key(self.step_count_key),
-                Bounded(
-                    low=0,
-                    high=MAX_COUNT,
-                    shape=group.shape,
-                    dtype=torch.int64,
-                    device=spec.device,
-                ),
-                group.shape[:-1],
-            )
-        return spec

@@ -9,15 +9,15 @@ from tensordict import TensorDictBase
 
 from rl.core.contract.keys import NestedKey
 from rl.core.errors import SpecError
-from rl.core.specs import Composite, TensorSpec, Unbounded
-from rl.core.transform import Transform
+from rl.core.specs import Composite, TensorSpec
 from rl.envs.transforms.done_groups import expand_mask, find_mask
-from rl.envs.transforms.leaf_spec import leaf_keys, put_leaf
+from rl.envs.transforms.leaf_spec import leaf_keys, unbounded_like
+from rl.envs.transforms.tracker import Tracker
 
 __all__ = ["TargetReturn"]
 
 
-class TargetReturn(Transform):
+class TargetReturn(Tracker):
     """Give the return that is still wanted: a target at reset, less each reward that came.
 
     See Chen et al. 2021 (Decision Transformer), section 3.
@@ -46,8 +46,6 @@ class TargetReturn(Transform):
         tensor([9.])
     """
 
-    batchable = True
-
     def __init__(
         self,
         target_return: float,
@@ -70,6 +68,7 @@ class TargetReturn(Transform):
         self.target_return = float(target_return)
         self.mode = mode
         self.reset_key = reset_key
+        self._batch_ndim = 0
         self._rewards: dict[NestedKey, TensorSpec] = {}
 
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
@@ -85,7 +84,8 @@ class TargetReturn(Transform):
     ) -> TensorDictBase:
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             spec = self._rewards.get(in_key)
-            shape = (*tensordict_reset.shape, 1) if spec is None else spec.shape
+            feature = (1,) if spec is None else spec.shape[self._batch_ndim :]
+            shape = (*tensordict_reset.batch_size, *feature)
             dtype = torch.get_default_dtype() if spec is None else spec.dtype
             target = torch.full(
                 shape, self.target_return, dtype=dtype, device=tensordict_reset.device
@@ -109,28 +109,15 @@ class TargetReturn(Transform):
             "`TransformedEnv`, and use `Reward2GoTransform` on stored data."
         )
 
-    def transform_output_spec(self, output_spec: Composite) -> Composite:
-        """Add the targets to the observations."""
+    def _resolve(self, output_spec: Composite) -> None:
         rewards = output_spec["full_reward_spec"]
+        known = leaf_keys(rewards)
         for key in self.in_keys:
-            if key not in leaf_keys(rewards):
-                raise self._missing(key, leaf_keys(rewards))
-        self._rewards = {
-            key: Unbounded(
-                shape=rewards[key].shape, dtype=rewards[key].dtype, device=rewards[key].device
-            )
-            for key in self.in_keys
-        }
-        output_spec["full_observation_spec"] = self._add(output_spec["full_observation_spec"])
-        return output_spec
+            if key not in known:
+                raise self._missing(key, known)
+        self._batch_ndim = output_spec.ndim
+        self._rewards = {key: unbounded_like(rewards[key]) for key in self.in_keys}
 
-    def transform_state_spec(self, state_spec: Composite) -> Composite:
-        """Declare the targets as inputs: a step reads the ones before it."""
-        return self._add(state_spec)
-
-    def _add(self, spec: Composite) -> Composite:
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            if in_key in self._rewards:
-                leaf = self._rewards[in_key].clone()
-                put_leaf(spec, out_key, leaf, leaf.shape[:-1])
-        return spec
+    def _entries(self, batch_size: torch.Size) -> list[tuple[NestedKey, TensorSpec]]:
+        pairs = zip(self.in_keys, self.out_keys, strict=True)
+        return [(out, self._rewards[key].clone()) for key, out in pairs if key in self._rewards]
