@@ -193,6 +193,22 @@ def test_lazy_stacks_below_the_root_are_merged_part_by_part():
     assert sorted(step_mdp(dense)[0].keys()) == ["a", "obs"]
 
 
+def test_groups_of_the_root_alone_lose_their_special_keys():
+    group = TensorDict(action=tensor(6), memory=tensor(8))
+    td = TensorDict(agents=group, next=TensorDict(obs=tensor(1)))
+    keys = {"action_keys": [("agents", "action")]}
+    assert flat(step_mdp(td, exclude_action=True, **keys)) == {("agents", "memory"): 8, "obs": 1}
+    assert flat(step_mdp(td, keep_other=False, **keys)) == {("agents", "action"): 6, "obs": 1}
+    assert flat(step_mdp(td, keep_other=False, exclude_action=True, **keys)) == {"obs": 1}
+    assert set(group.keys()) == {"action", "memory"}
+
+
+def test_advance_takes_root_and_result_apart(td):
+    following = td.pop("next")
+    out = StepPlan(**KEYS).advance(td, following)
+    assert flat(out) == MOVED | ACTIONS | OTHER
+
+
 def test_without_next_the_fix_is_named():
     with pytest.raises(MissingKeyError, match=r"what `env.step\(td\)` returned"):
         step_mdp(TensorDict(obs=tensor(0)))

@@ -1,3 +1,4 @@
+import array
 import pickle
 
 import numpy as np
@@ -135,6 +136,23 @@ def test_memoized_encodings_are_equal_and_fresh():
     assert Unbounded((2,)).encode([1, 2]).tolist() == [1, 2]
 
 
+def test_memoized_encoding_takes_what_cannot_be_a_key():
+    spec = Unbounded((2,))
+    spec.memoize_encode()
+    value = array.array("f", [1, 2])  # has no hash
+    assert spec.encode(value).tolist() == [1, 2]
+    value[0] = 5
+    assert spec.encode(value).tolist() == [5, 2]
+
+
+def test_the_cache_of_encodings_is_bounded():
+    spec = Unbounded(())
+    spec.memoize_encode()
+    for i in range(5000):
+        assert spec.encode(i).item() == i
+    assert len(spec._memo) <= 4096
+
+
 def test_memoized_encoding_does_not_mix_ints_and_bools():
     spec = OneHot(2)
     spec.memoize_encode()
@@ -179,6 +197,7 @@ def test_implements_adds_a_torch_function():
 
 def test_devices():
     assert as_device(None) == torch.get_default_device()
+    assert Unbounded((2,)).to("cpu:0") == Unbounded((2,)).cpu()
     assert as_device("cpu:0") == torch.device("cpu")
     assert as_device("cuda").index is not None
     assert as_device("cuda:1") == torch.device("cuda", 1)

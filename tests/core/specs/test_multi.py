@@ -144,6 +144,16 @@ def test_one_hot_encode_refuses_other_counts():
         MultiOneHot([2, 3]).encode(torch.ones(4, dtype=torch.bool))
 
 
+def test_what_is_one_hot_already_stays():
+    spec = MultiOneHot([2, 3])
+    value = spec.encode([1, 2])
+    assert torch.equal(spec.to_one_hot(value), value)
+    assert spec.to_one_hot_spec() == spec
+    for convert in (spec.to_one_hot, spec.to_categorical, spec.to_numpy):
+        with pytest.raises(SpecError, match="not in the spec"):
+            convert(torch.ones(5, dtype=torch.bool), safe=True)
+
+
 def test_one_hot_index_picks_one_entry_per_block():
     spec = MultiOneHot([2, 3])
     assert spec.index(spec.encode([1, 2]), torch.arange(5)).tolist() == [1, 4]

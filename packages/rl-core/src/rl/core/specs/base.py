@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -441,9 +441,7 @@ class TensorSpec:
 
     def cuda(self, device: DEVICE_TYPING | None = None) -> Self:
         """Return the spec on a CUDA device, the current one by default."""
-        return self.to(
-            torch.device("cuda", device) if isinstance(device, int) else device or "cuda"
-        )
+        return self.to("cuda" if device is None else torch.device(device))
 
     def clear_device_(self) -> Self:
         """Leave a leaf as it is; a `Composite` forgets its device."""
@@ -480,8 +478,6 @@ def _memo_key(val: Any) -> Any:  # noqa: ANN401
         val = val.detach().cpu().numpy()
     if isinstance(val, np.ndarray):
         return (val.shape, val.dtype.str, val.tobytes())
-    if isinstance(val, Mapping):
-        raise TypeError
     if isinstance(val, list | tuple):
         return tuple(_memo_key(v) for v in val)
     hash(val)
