@@ -182,6 +182,14 @@ class TestRoads:
         actor.module[0] = other
         assert actor(data())["action"][:, 2].all()
 
+    def test_settings_of_the_head_may_change(self):
+        actor = gaussian(return_log_prob=True)
+        quiet = actor(data())["action"]
+        actor[1].default_interaction_type = ExplorationType.RANDOM
+        assert not torch.equal(actor(data())["action"], quiet)
+        actor[1].distribution_kwargs = {"low": 5.0, "high": 6.0}
+        assert (actor(data())["action"] >= 5).all()
+
     def test_output_of_another_kind_takes_the_general_road(self):
         net = TensorDictModule(lambda x: {"logits": x.new_zeros(5, 4)}, ["observation"], ["logits"])
         actor = ProbabilisticActor(net, ["logits"], distribution_class=Categorical)

@@ -13,7 +13,7 @@ from rl.core.modules import (
     ensure_tensordict_compatible,
     is_tensordict_compatible,
 )
-from rl.core.specs import Bounded, Composite, Unbounded
+from rl.core.specs import Bounded, Composite, OneHot, Unbounded
 
 
 def data():
@@ -130,6 +130,17 @@ class TestSequential:
 
 
 class TestActor:
+    def test_logits_written_as_an_action(self):
+        actor = Actor(nn.Linear(3, 4), ["obs"], spec=OneHot(4))
+        with pytest.raises(SpecError, match=r"take the greatest \(`QValueActor`\)"):
+            actor(data())
+        projected = Actor(nn.Linear(3, 4), ["obs"], spec=OneHot(4), safe=True)(data())["action"]
+        assert (projected.long().sum(-1) == 1).all()
+
+    def test_whole_floats_are_actions(self):
+        actor = Actor(lambda x: torch.eye(4)[[0] * 5], ["obs"], spec=OneHot(4))
+        assert actor(data())["action"].shape == (5, 4)
+
     def test_defaults(self):
         actor = Actor(nn.Linear(3, 2), spec=Bounded(-1, 1, (2,)))
         assert (actor.in_keys, actor.out_keys) == (["observation"], ["action"])

@@ -8,7 +8,6 @@ road; whatever the plan does not cover stays on the general road.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,6 @@ from tensordict.nn import (
     skip_existing,
 )
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from rl.core.contract.keys import NestedKey
 from rl.core.distributions.fused import FusedDistribution
@@ -36,6 +34,9 @@ _READERS = {
     InteractionType.MODE: "mode",
     InteractionType.MEAN: "mean",
 }
+
+
+_MODES = frozenset((InteractionType.RANDOM, *_READERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +108,11 @@ def draw(
 
 @dataclass(frozen=True, slots=True)
 class HeadPlan:
-    """How to draw without the probabilistic module: parameters, value and score by key."""
+    """What a probabilistic module reads and writes; its settings are read from it at every call."""
 
     parameters: tuple[tuple[str, NestedKey], ...]
-    distribution: type[Distribution] | Callable[..., Distribution]
-    kwargs: dict[str, Any]
-    default: InteractionType
     value_key: NestedKey
     score_key: NestedKey | None
-
-    def mode(self) -> InteractionType | None:
-        """Return the mode in force, or None when the short road does not know it."""
-        mode = interaction_type()
-        if mode is None:
-            mode = self.default
-        return mode if mode is InteractionType.RANDOM or mode in _READERS else None
 
 
 def plan_head(head: ProbabilisticTensorDictModule) -> HeadPlan | None:
@@ -131,21 +122,15 @@ def plan_head(head: ProbabilisticTensorDictModule) -> HeadPlan | None:
         return None
     family = head.distribution_class
     ours = isinstance(family, type) and issubclass(family, FusedDistribution)
-    kwargs = head.distribution_kwargs
-    if not ours or not isinstance(kwargs, dict) or head.safe or head.has_generator:
+    if not ours or not isinstance(head.distribution_kwargs, dict):
+        return None
+    if head.safe or head.has_generator or head.num_samples not in (None, ()):
         return None
     scores = list(head.log_prob_keys) if head.return_log_prob else []
     values = [key for key in head.out_keys if key not in scores]
-    if len(values) != 1 or len(scores) > 1 or head.num_samples not in (None, ()):
+    if len(values) != 1 or len(scores) > 1:
         return None
-    return HeadPlan(
-        head.parameters_from,
-        family,
-        kwargs,
-        head.default_interaction_type,
-        values[0],
-        scores[0] if scores else None,
-    )
+    return HeadPlan(head.parameters_from, values[0], scores[0] if scores else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +147,11 @@ class PolicyPlan:
         """Write the networks' outputs, the draw and its score; None when it cannot."""
         modules, plan = self.modules, self.head
         head = modules[-1]
-        mode = plan.mode()
-        if mode is None or skip_existing() or any(map(is_hooked, modules)):
+        mode = interaction_type() or head.default_interaction_type
+        scored = plan.score_key is not None
+        if mode not in _MODES or head.return_log_prob is not scored or skip_existing():
+            return None
+        if any(map(is_hooked, modules)):
             return None
         known: dict[NestedKey, Any] = {}
         for net, net_plan in zip(modules, self.nets):  # noqa: B905 - the head has no NetPlan
@@ -177,8 +165,8 @@ class PolicyPlan:
             }
         except KeyError as error:
             raise missing_key(head, head.in_keys, td) from error
-        dist = plan.distribution(**parameters, **plan.kwargs)
-        value, score = draw(dist, mode, plan.score_key is not None)
+        dist = head.distribution_class(**parameters, **head.distribution_kwargs)
+        value, score = draw(dist, mode, scored)
         head.check_value(value, dist)
         known[plan.value_key] = value
         if score is not None:

@@ -90,9 +90,15 @@ class OutputSpec:
             raise SpecError(
                 f"`{type(self).__name__}(safe=True)` has no spec to project onto: pass `spec=`."
             )
-        self._spec = spec
         self.safe = safe
-        self._fitting: set[tuple] = set()
+        self._set_spec(spec)
+
+    def _set_spec(self, spec: Composite) -> None:
+        self._spec = spec
+        leaves = ((key, spec.get(key, None)) for key in self.out_keys if key != "_")
+        # the outputs that have a spec, and the shapes that were seen to fit
+        self._leaves = [(key, leaf) for key, leaf in leaves if leaf is not None]
+        self._fitting: set[object] = set()
 
     @property
     def spec(self) -> Composite:
@@ -101,27 +107,27 @@ class OutputSpec:
 
     @spec.setter
     def spec(self, spec: TensorSpec | None) -> None:
-        self._spec = as_output_spec(spec, self.out_keys)
-        self._fitting = set()
+        self._set_spec(as_output_spec(spec, self.out_keys))
 
     def project_(self, td: TensorDictBase) -> TensorDictBase:
         """Bring the outputs that are outside their spec into it, in place."""
-        for key in self.out_keys:
-            spec = self._spec.get(key, None)
-            if spec is not None and key != "_":
-                td.set(key, spec.project(td.get(key)))
+        for key, spec in self._leaves:
+            value = td.get(key, None)
+            if value is not None:
+                td.set(key, spec.project(value))
         return td
 
     def check_outputs(self, td: TensorDictBase) -> None:
         """Check the outputs in `td` against the spec, once per shape."""
         if torch.compiler.is_compiling():
             return
-        for key in self.out_keys:
-            spec = self._spec.get(key, None)
-            value = td.get(key, None) if spec is not None else None
+        for key, spec in self._leaves:
+            value = td.get(key, None)
             if isinstance(value, Tensor) and (key, value.shape) not in self._fitting:
                 event = value.shape[td.batch_dims :] if td.batch_dims else None
                 check_fits(key, spec, value.shape, event)
+                if not self.safe:
+                    check_discrete(key, spec, value)
                 self._fitting.add((key, value.shape))
 
 
@@ -165,6 +171,23 @@ def check_fits(
         raise SpecError(
             f"`{key}` is drawn from {num_classes} classes, its spec expects {spec.space.n}: "
             f"give the network {spec.space.n} outputs."
+        )
+
+
+def check_discrete(key: NestedKey, spec: TensorSpec, value: Tensor) -> None:
+    """Check that real numbers given for a discrete spec are whole.
+
+    Raises:
+        SpecError: they are not: logits or values were written as an action.
+    """
+    if spec.domain != "discrete" or not value.is_floating_point():
+        return
+    if (value != value.round()).any():
+        raise SpecError(
+            f"`{key}` holds real numbers such as {value.flatten()[0].item():.3g}, its spec "
+            f"`{type(spec).__name__}` expects whole ones: these are logits or values, not actions. "
+            "Draw from them (`ProbabilisticActor`), take the greatest (`QValueActor`), or pass "
+            "`safe=True`."
         )
 
 

@@ -15,7 +15,7 @@ from rl.core.errors import MissingKeyError, RLError, ShapeError
 from rl.core.modules.actors.action_space import action_space_of, greedy
 from rl.core.modules.actors.compat import ensure_tensordict_compatible
 from rl.core.modules.actors.output_spec import OutputSpec, as_output_spec, check_fits, missing_key
-from rl.core.modules.actors.safe_module import SafeSequential
+from rl.core.modules.actors.safe_module import SafeModule, SafeSequential
 from rl.core.specs.base import TensorSpec
 from rl.core.specs.composite import Composite
 
@@ -108,8 +108,7 @@ class QValueModule(OutputSpec, TensorDictModuleBase):
         except KeyError as error:
             raise missing_key(self, self.in_keys, tensordict) from error
         outputs = self._choose(values)
-        for key, value in zip(self.out_keys, outputs, strict=True):
-            tensordict.set(key, value)
+        tensordict.update(dict(zip(self.out_keys, outputs, strict=True)))
         self._check_action(outputs[0], values)
         return self.project_(tensordict) if self.safe else tensordict
 
@@ -247,7 +246,7 @@ def value_network(
             )
         return module
     keys = ["observation"] if in_keys is None else in_keys
-    return ensure_tensordict_compatible(module, keys, [value_key])
+    return ensure_tensordict_compatible(module, keys, [value_key], SafeModule)
 
 
 def _action_leaf(spec: TensorSpec | None, key: NestedKey) -> TensorSpec | None:

@@ -80,9 +80,12 @@ class SafeModule(OutputSpec, TensorDictModule):
         if plan is not None and tensordict_out is None and not skip_existing():
             outputs = plan.call(self, tensordict, {})
             if outputs is not None:
-                for key, value in zip(plan.out_keys, outputs, strict=True):
-                    tensordict.set(key, value)
-                self.check_outputs(tensordict)
+                if len(outputs) == 1:
+                    tensordict.set(plan.out_keys[0], outputs[0])
+                else:
+                    tensordict.update(dict(zip(plan.out_keys, outputs, strict=True)))
+                if self._leaves:
+                    self.check_outputs(tensordict)
                 return tensordict
         try:
             out = TensorDictModule.forward(self, tensordict, tensordict_out=tensordict_out)
