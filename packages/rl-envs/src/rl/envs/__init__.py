@@ -1,4 +1,168 @@
-"""rl.envs."""
-from rl.envs.base import *  # noqa: F403
-from rl.envs.transformed import *  # noqa: F403
-from rl.envs.libs import *  # noqa: F403
+"""Environments, transforms and collectors: pure functions of TensorDicts around any simulator."""
+
+from rl.core import (
+    Compose,
+    ExplorationType,
+    RandomPolicy,
+    Transform,
+    exploration_type,
+    make_composite_from_td,
+    set_exploration_type,
+    step_mdp,
+    terminated_or_truncated,
+)
+from rl.core.contract import require_contract
+from rl.envs.base import (
+    EnvBase,
+)
+from rl.envs.checks import (
+    check_env_specs,
+)
+from rl.envs.collectors import (
+    BaseCollector,
+    Collector,
+    SingleCollector,
+    split_trajectories,
+)
+from rl.envs.env_creator import (
+    EnvCreator,
+    env_creator,
+)
+from rl.envs.libs import (
+    BaseInfoDictReader,
+    GymEnv,
+    GymLikeEnv,
+    GymWrapper,
+    default_info_dict_reader,
+    gym_backend,
+    gym_space_to_spec,
+    register_gym_spec_conversion,
+    set_gym_backend,
+)
+from rl.envs.native import (
+    PendulumEnv,
+)
+from rl.envs.rollouts import (
+    rollout,
+)
+from rl.envs.transformed import (
+    TransformedEnv,
+)
+from rl.envs.transforms import (
+    ActionMask,
+    BinarizeReward,
+    CatFrames,
+    CatTensors,
+    CenterCrop,
+    ClipTransform,
+    Crop,
+    DeviceCastTransform,
+    DoubleToFloat,
+    DTypeCastTransform,
+    EndOfLifeTransform,
+    ExcludeTransform,
+    FiniteTensorDictCheck,
+    FlattenObservation,
+    FrameSkipTransform,
+    GrayScale,
+    InitTracker,
+    NoopResetEnv,
+    ObservationNorm,
+    ObservationTransform,
+    PermuteTransform,
+    RenameTransform,
+    Resize,
+    RewardClipping,
+    RewardScaling,
+    RewardSum,
+    SelectTransform,
+    SignTransform,
+    SqueezeTransform,
+    Stack,
+    StepCounter,
+    TargetReturn,
+    TensorDictPrimer,
+    ToTensorImage,
+    UnsqueezeTransform,
+    VecNorm,
+    VecNormV2,
+)
+from rl.envs.vector import (
+    BatchedEnvBase,
+    ParallelEnv,
+    SerialEnv,
+)
+
+require_contract("rl-envs", 1)
+
+__all__ = [
+    "ActionMask",
+    "BaseCollector",
+    "BaseInfoDictReader",
+    "BatchedEnvBase",
+    "BinarizeReward",
+    "CatFrames",
+    "CatTensors",
+    "CenterCrop",
+    "ClipTransform",
+    "Collector",
+    "Compose",
+    "Crop",
+    "DTypeCastTransform",
+    "DeviceCastTransform",
+    "DoubleToFloat",
+    "EndOfLifeTransform",
+    "EnvBase",
+    "EnvCreator",
+    "ExcludeTransform",
+    "ExplorationType",
+    "FiniteTensorDictCheck",
+    "FlattenObservation",
+    "FrameSkipTransform",
+    "GrayScale",
+    "GymEnv",
+    "GymLikeEnv",
+    "GymWrapper",
+    "InitTracker",
+    "NoopResetEnv",
+    "ObservationNorm",
+    "ObservationTransform",
+    "ParallelEnv",
+    "PendulumEnv",
+    "PermuteTransform",
+    "RandomPolicy",
+    "RenameTransform",
+    "Resize",
+    "RewardClipping",
+    "RewardScaling",
+    "RewardSum",
+    "SelectTransform",
+    "SerialEnv",
+    "SignTransform",
+    "SingleCollector",
+    "SqueezeTransform",
+    "Stack",
+    "StepCounter",
+    "TargetReturn",
+    "TensorDictPrimer",
+    "ToTensorImage",
+    "Transform",
+    "TransformedEnv",
+    "UnsqueezeTransform",
+    "VecNorm",
+    "VecNormV2",
+    "check_env_specs",
+    "default_info_dict_reader",
+    "env_creator",
+    "exploration_type",
+    "gym_backend",
+    "gym_space_to_spec",
+    "make_composite_from_td",
+    "register_gym_spec_conversion",
+    "rollout",
+    "set_exploration_type",
+    "set_gym_backend",
+    "split_trajectories",
+    "step_mdp",
+    "terminated_or_truncated",
+]
