@@ -2,7 +2,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rl.data.buffers.batch import batch_dims, pin, stack_index, transpose
+from rl.data.buffers.batch import batch_dims, check_pinning, pin, stack_index, transpose
 
 
 def test_batch_dims():
@@ -31,3 +31,9 @@ def test_pin():
     assert pinned["a"].is_pinned()
     assert pinned["b"][0].is_pinned()
     assert pinned["b"][1] == ["text"]
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without accelerator")
+def test_pinning_needs_an_accelerator():
+    with pytest.raises(RuntimeError, match="torch sees none"):
+        check_pinning()

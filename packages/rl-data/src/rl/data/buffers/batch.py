@@ -8,7 +8,7 @@ import torch
 from tensordict import is_tensor_collection
 from torch import Tensor
 
-__all__ = ["batch_dims", "pin", "stack_index", "transpose"]
+__all__ = ["batch_dims", "check_pinning", "pin", "stack_index", "transpose"]
 
 
 def stack_index(index: Any) -> Tensor:  # noqa: ANN401
@@ -39,3 +39,16 @@ def pin(data: Any) -> Any:  # noqa: ANN401
     if type(data) in (tuple, list):
         return type(data)(pin(value) for value in data)
     return data
+
+
+def check_pinning() -> None:
+    """Raise unless memory can be pinned.
+
+    Raises:
+        RuntimeError: torch sees no accelerator.
+    """
+    if not torch.accelerator.is_available():
+        raise RuntimeError(
+            "`pin_memory=True` needs an accelerator, and torch sees none. Pass "
+            "`pin_memory=torch.accelerator.is_available()`."
+        )

@@ -12,7 +12,7 @@ from tensordict import is_tensor_collection
 from torch import Tensor, nn
 
 from rl.core.transform import Compose, Transform, as_transform
-from rl.data.buffers.batch import batch_dims, pin, stack_index, transpose
+from rl.data.buffers.batch import batch_dims, check_pinning, pin, stack_index, transpose
 from rl.data.buffers.inverted import Inverted
 from rl.data.buffers.parts import check_parts, check_size, make_part, state_of_parts, take_parts
 from rl.data.buffers.prefetch import Prefetcher
@@ -80,11 +80,8 @@ class ReplayBuffer:
         dim_extend: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        if pin_memory and not torch.accelerator.is_available():
-            raise RuntimeError(
-                "`pin_memory=True` needs an accelerator, and torch sees none. Pass "
-                "`pin_memory=torch.accelerator.is_available()`."
-            )
+        if pin_memory:
+            check_pinning()
         if transform is not None and transform_factory is not None:
             raise ValueError("Pass `transform` or `transform_factory`, not both.")
         self._storage = make_part("storage", storage, Storage, ListStorage)
@@ -363,8 +360,7 @@ class ReplayBuffer:
 
     def can_sample(self, batch_size: int | None = None) -> bool:
         """Return whether the buffer holds at least a batch (at least one row if of any size)."""
-        size = batch_size if batch_size is not None else self._batch_size
-        return len(self) >= (1 if size is None else size)
+        return len(self) >= (batch_size or self._batch_size or 1)
 
     def __iter__(self) -> Iterator[Any]:
         """Sample until a pass over the data is over; without end if the sampler has no passes."""

@@ -24,6 +24,16 @@ class Sampler(ABC):
             there. Always False for samplers that draw with replacement.
         uses_priority: whether `update_priority` has an effect.
         generator: source of random numbers; the global one of torch if None.
+
+    Example:
+        >>> from rl.data import LazyTensorStorage, ReplayBuffer, Sampler
+        >>> class Newest(Sampler):
+        ...     def sample(self, storage, batch_size):
+        ...         return torch.arange(len(storage))[-batch_size:], {}
+        >>> rb = ReplayBuffer(storage=LazyTensorStorage(9), sampler=Newest(), batch_size=2)
+        >>> index = rb.extend(torch.arange(5))
+        >>> rb.sample()
+        tensor([3, 4])
     """
 
     ran_out: bool = False

@@ -28,6 +28,16 @@ class ParameterScheduler(ABC):
 
     Raises:
         AttributeError: `obj` has no such attribute.
+
+    Example:
+        >>> from rl.data import ParameterScheduler, PrioritizedSampler
+        >>> class Harmonic(ParameterScheduler):
+        ...     def value_at(self, step):
+        ...         return self.initial_value / (1 + step)
+        >>> sampler = PrioritizedSampler(10, alpha=0.8, beta=0.4)
+        >>> Harmonic(sampler, "alpha", min_value=0.1).step()
+        >>> sampler.alpha
+        0.4
     """
 
     def __init__(

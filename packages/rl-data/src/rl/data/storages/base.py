@@ -25,6 +25,13 @@ class Storage(ABC):
 
     Raises:
         ValueError: `max_size` is not positive.
+
+    Example:
+        >>> from rl.data import ListStorage, Storage
+        >>> storage: Storage = ListStorage(3)
+        >>> storage.set(range(2), ["a", "b"])
+        >>> len(storage), storage.max_rows, storage[1]
+        (2, 3, 'b')
     """
 
     def __init__(self, max_size: int) -> None:

@@ -45,6 +45,12 @@ class SegmentTree(ABC):
 
     Raises:
         ValueError: `size` is not positive, or `dtype` is another.
+
+    Example:
+        >>> tree: SegmentTree = MinTree(3)
+        >>> tree.update(torch.tensor([0, 2]), torch.tensor([4.0, 5.0]))
+        >>> tree.leaves()
+        tensor([4., inf, 5.])
     """
 
     identity_element: float
@@ -214,8 +220,10 @@ class SumTree(SegmentTree):
 
     def search(self, value: np.ndarray) -> np.ndarray:
         """Return `scan_lower_bound` of a one-dimensional float64 array."""
+        # in order, neighbours take the same branches and cache lines
+        order = value.argsort()
         running = self._running()
-        node, rest = _descend(running, np.minimum(value, running[-1] * _BELOW))
+        node, rest = _descend(running, np.minimum(value[order], running[-1] * _BELOW))
         first = np.arange(0, value.size * _FANOUT, _FANOUT)
         for level in reversed(self._levels[:-1]):
             # torch scans short rows three times as fast as numpy
@@ -223,10 +231,13 @@ class SumTree(SegmentTree):
             # rounding may leave a rest at or above the node's own sum: stay inside of it
             np.minimum(rest, prefix[:, -1] * _BELOW, out=rest)
             child = (prefix > rest[:, None]).argmax(1)
-            before = prefix.reshape(-1).take(first + child - 1, mode="clip")
-            rest -= np.where(child > 0, before, 0.0)
             node = node * _FANOUT + child
-        return node
+            if level is not self._levels[0]:
+                before = prefix.reshape(-1).take(first + child - 1, mode="clip")
+                rest -= np.where(child > 0, before, 0.0)
+        found = np.empty_like(node)
+        found[order] = node
+        return found
 
     def _changed(self) -> None:
         self._prefix: np.ndarray | None = None

@@ -18,6 +18,19 @@ class Writer(ABC):
 
     Attributes:
         writes_index: whether the buffer notes the element numbers in TensorDict samples.
+
+    Example:
+        >>> from rl.data import ListStorage, ReplayBuffer, Writer
+        >>> class First(Writer):
+        ...     def add(self, data):
+        ...         self.storage.set(0, data)
+        ...         return torch.tensor([0])
+        ...
+        ...     def extend(self, data):
+        ...         return self.add(data[-1])
+        >>> rb = ReplayBuffer(storage=ListStorage(9), writer=First())
+        >>> rb.extend(["a", "b"]), rb[:]
+        (tensor([0]), ['b'])
     """
 
     writes_index: bool = False
