@@ -1,5 +1,6 @@
 import cProfile
 import pstats
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -13,13 +14,19 @@ from rl.envs.libs import GymEnv, GymWrapper
 from rl.envs.vector import SerialEnv
 
 S = gymnasium.spaces
-REAL = ["CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "HalfCheetah-v5"]
+REAL = [
+    "CartPole-v1",
+    "Pendulum-v1",
+    "MountainCar-v0",
+    "MountainCarContinuous-v0",
+    "HalfCheetah-v5",
+]
 
 
 class Echo(gymnasium.Env):
     """Observes samples of a space; remembers the actions it got."""
 
-    metadata = {"render_modes": ["rgb_array"]}
+    metadata: ClassVar = {"render_modes": ["rgb_array"]}
 
     def __init__(self, observation, action=None, length=4, render_mode=None):
         self.observation_space = observation
@@ -146,7 +153,9 @@ def test_reset_options_reach_the_env():
 
 
 def test_unknown_id():
-    with pytest.raises(NotRegisteredError, match="`CartPol-v1` is not registered. Did you mean `CartPole-v1`"):
+    with pytest.raises(
+        NotRegisteredError, match=r"`CartPol-v1` is not registered\. Did you mean `CartPole-v1`"
+    ):
         GymEnv("CartPol-v1")
     with pytest.raises(NotRegisteredError, match="Did you mean `CartPole-v1`"):
         GymEnv("CartPole-v7", num_envs=2)
@@ -155,7 +164,7 @@ def test_unknown_id():
 def test_checking_wrappers_are_dropped_unless_asked_for():
     names = []
     for env in (GymEnv("CartPole-v1"), GymEnv("CartPole-v1", disable_env_checker=False)):
-        inner, found = env._env, set()
+        inner, found = env._env._env, set()
         while inner is not inner.unwrapped:
             found.add(type(inner).__name__)
             inner = inner.env
@@ -179,7 +188,9 @@ def test_float32():
 
 
 def test_categorical_action():
-    env = GymWrapper(Echo(S.Box(-1, 1, (1,)), S.Discrete(3, start=5)), categorical_action_encoding=True)
+    env = GymWrapper(
+        Echo(S.Box(-1, 1, (1,)), S.Discrete(3, start=5)), categorical_action_encoding=True
+    )
     td = env.reset().set("action", torch.tensor(2))
     env.step(td)
     assert env.actions == [7]
@@ -231,7 +242,9 @@ def test_pixels(pixels_only):
     env = GymWrapper(
         Echo(S.Box(-1, 1, (2,)), render_mode="rgb_array"), from_pixels=True, pixels_only=pixels_only
     )
-    assert set(env.observation_spec.keys()) == ({"pixels"} if pixels_only else {"pixels", "observation"})
+    assert set(env.observation_spec.keys()) == (
+        {"pixels"} if pixels_only else {"pixels", "observation"}
+    )
     assert env.observation_spec["pixels"].dtype == torch.uint8
     rollout = env.rollout(3)
     assert rollout["next", "pixels"][:, 0, 0, 0].tolist() == [1, 2, 3]
@@ -257,7 +270,10 @@ class Halved(GymWrapper):
 
 
 def test_hooks_of_a_subclass_are_heard_on_every_road():
-    assert Halved(Echo(S.Discrete(2))).rollout(2)["next", "reward"].flatten().tolist() == [0.25, 0.25]
+    assert Halved(Echo(S.Discrete(2))).rollout(2)["next", "reward"].flatten().tolist() == [
+        0.25,
+        0.25,
+    ]
     serial = SerialEnv(2, lambda: Halved(Echo(S.Discrete(2))))
     assert serial.rollout(2)["next", "reward"].unique().tolist() == [0.25]
 
@@ -289,6 +305,27 @@ def test_slots_are_the_step(native, monkeypatch):
             results.append(env.rollout(4, break_when_any_done=False))
         assert (results[0] == results[1][0]).all()
         assert results[0].dtype == results[1].dtype
+
+
+def test_resume():
+    env, other = (GymEnv("CartPole-v1") for _ in range(2))
+    env.set_seed(5)
+    td = env.rand_step(env.step_mdp(env.rand_step(env.reset())))
+    other.load_resume_state(env.resume_state())
+    root = env.rand_action(env.step_mdp(td))
+    assert (other.step(root.clone())["next"] == env.step(root)["next"]).all()
+    assert (other.reset()["observation"] == env.reset()["observation"]).all()
+
+
+def test_resume_of_vector_envs():
+    envs = [SerialEnv(2, lambda: GymEnv("Pendulum-v1")) for _ in range(2)]
+    envs[0].set_seed(5)
+    td = envs[0].rand_step(envs[0].reset())
+    envs[1].load_resume_state(envs[0].resume_state())
+    root = envs[0].rand_action(envs[0].step_mdp(td))
+    assert (envs[1].step(root.clone())["next"] == envs[0].step(root)["next"]).all()
+    with pytest.raises(RLError, match="does not say how to resume"):
+        GymEnv("CartPole-v1", num_envs=2).resume_state()
 
 
 def test_specs_are_what_torchrl_users_expect():

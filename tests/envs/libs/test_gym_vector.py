@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import gymnasium
 import numpy as np
 import pytest
@@ -103,7 +105,7 @@ class Native(gymnasium.vector.VectorEnv):
     """Resets by itself at the next step, and all of it at `reset`."""
 
     num_envs = 2
-    metadata = {"autoreset_mode": Mode.NEXT_STEP}
+    metadata: ClassVar = {"autoreset_mode": Mode.NEXT_STEP}
     single_observation_space = gymnasium.spaces.Box(-1, 1, (1,))
     single_action_space = gymnasium.spaces.Discrete(2)
 
@@ -118,12 +120,12 @@ class Native(gymnasium.vector.VectorEnv):
 def test_env_that_cannot_reset_in_part():
     env = GymWrapper(Native())
     td = env.step_mdp(env.rand_step(env.reset()))
-    with pytest.raises(RLError, match="autoreset_mode=AutoresetMode.DISABLED"):
+    with pytest.raises(RLError, match=r"autoreset_mode=AutoresetMode\.DISABLED"):
         env.maybe_reset(td)
 
 
 class Forgetful(Native):
-    metadata = {"autoreset_mode": Mode.SAME_STEP}
+    metadata: ClassVar = {"autoreset_mode": Mode.SAME_STEP}
 
 
 def test_env_that_loses_the_final_observation():

@@ -208,11 +208,6 @@ def test_envs_of_several_shapes(make):
     assert root[0]["observation"].shape == torch.Size([2])
     td = env.rand_step(root)
     assert td[1]["next", "observation"].tolist() == [3.0, 3.0, 3.0]
-    root = env.step_mdp(td)
-    root["_reset"] = torch.tensor([True, False])
-    root = env.reset(root)
-    assert root[0]["observation"].tolist() == [0.0, 0.0]
-    assert root[1]["observation"].tolist() == [3.0, 3.0, 3.0]
 
 
 def test_stateless_env(make):
@@ -280,7 +275,9 @@ def test_attributes_methods_and_items(make):
 
 
 def test_state_dict(make):
-    env = make(2, lambda: TransformedEnv(CARTPOLE(), ObservationNorm(1.0, 2.0, in_keys=["observation"])))
+    env = make(
+        2, lambda: TransformedEnv(CARTPOLE(), ObservationNorm(1.0, 2.0, in_keys=["observation"]))
+    )
     state = env.state_dict()
     assert {"worker0", "worker1"} <= set(state)
     env.load_state_dict(state)
@@ -294,7 +291,9 @@ def test_device(make):
 
 
 def test_makers(make):
-    env = make(2, EnvCreator(GymEnv, {"env_name": "CartPole-v1"}), create_env_kwargs={"frame_skip": 2})
+    env = make(
+        2, EnvCreator(GymEnv, {"env_name": "CartPole-v1"}), create_env_kwargs={"frame_skip": 2}
+    )
     assert env.frame_skip == [2, 2]
     env = make(2, CARTPOLE, create_env_kwargs=[{"frame_skip": 2}, {"frame_skip": 3}])
     assert env.frame_skip == [2, 3]
@@ -323,7 +322,9 @@ def test_missing_action(make):
 def test_vector_env_of_vector_envs(make):
     env = make(2, lambda: SerialEnv(3, CARTPOLE))
     assert env.batch_size == torch.Size([2, 3])
-    assert env.rollout(40, break_when_any_done=False)["observation"].shape == torch.Size([2, 3, 40, 4])
+    assert env.rollout(40, break_when_any_done=False)["observation"].shape == torch.Size(
+        [2, 3, 40, 4]
+    )
 
 
 def test_serial_and_parallel_agree():

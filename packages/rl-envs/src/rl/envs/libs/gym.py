@@ -24,6 +24,7 @@ from rl.envs.libs.gym_spaces import (
 )
 from rl.envs.libs.gym_vector import VectorResets, is_vector_env
 from rl.envs.libs.info_readers import InfoReader
+from rl.envs.libs.journal import Journal
 from rl.envs.vector.slots import Slot
 
 __all__ = ["GymEnv", "GymWrapper"]
@@ -44,11 +45,11 @@ _HOOKS = (
 class GymWrapper(GymLikeEnv):
     """An existing gymnasium env, single or vector.
 
-    Specs follow the spaces (see `gym_space_to_spec`). A `Dict` action space gives its own keys too, or
-    entries below `"action"` when they would clash with those of the observation. A `Dict` observation space gives its own
-    keys, any other the key `"observation"`. A vector env of any autoreset mode yields the true
-    final observation under `"next"`; its resets are asked for by `reset`, as those of every other
-    env.
+    Specs follow the spaces (see `gym_space_to_spec`). A `Dict` observation space gives its own
+    keys, any other the key `"observation"`. A `Dict` action space gives its own keys too, or
+    entries below `"action"` when they would clash with those of the observation. A vector env of
+    any autoreset mode yields the true final observation under `"next"`; its resets are asked for
+    by `reset`, as those of every other env.
 
     Args:
         env: the gymnasium env.
@@ -92,6 +93,8 @@ class GymWrapper(GymLikeEnv):
         run_type_checks: bool = False,
     ) -> None:
         vector = is_vector_env(env)
+        if isinstance(env, gym_backend().Env):
+            env = Journal(env)
         super().__init__(
             env,
             frame_skip=frame_skip,
@@ -122,7 +125,9 @@ class GymWrapper(GymLikeEnv):
         self._action_leaves = leaf_codecs(actions, action_key, **encoding)
         action_spec = self._expand(self._space_spec(actions))
         if action_key is not None:
-            action_spec = Composite({action_key: action_spec}, shape=self.batch_size, device=self.device)
+            action_spec = Composite(
+                {action_key: action_spec}, shape=self.batch_size, device=self.device
+            )
         self.action_spec = action_spec
         spec = self._space_spec(observations)
         members = {} if not state else dict(spec.items()) if key is None else {key: spec}
@@ -235,7 +240,7 @@ class GymWrapper(GymLikeEnv):
         self.__dict__["_quick"] = None
         return super().set_info_dict_reader(info_dict_reader, ignore_private)
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
         if self._resets is None:
             return super()._reset(tensordict, **kwargs)
         mask = None
@@ -243,6 +248,27 @@ class GymWrapper(GymLikeEnv):
             mask = given.reshape(self.batch_size).cpu().numpy()
         observation, info = self._resets.reset(mask, **self._seeded(kwargs))
         return self._deliver(self.read_obs(observation), info)
+
+    # ----------------------------------------------------------------- resume
+
+    def resume_state(self) -> dict[str, Any]:
+        """Return what a new env replays to come to where this one is: see `Journal`.
+
+        Raises:
+            RLError: the env is a vector env, or none of gymnasium's.
+        """
+        if not isinstance(self._env, Journal):
+            return super().resume_state()
+        return {"journal": self._env.state(), "next_seed": self._next_seed}
+
+    def load_resume_state(self, state: dict[str, Any]) -> None:
+        """Replay the episode of the env that `resume_state` was called on.
+
+        Raises:
+            CheckpointError: the replay ends elsewhere.
+        """
+        self._env.restore(state["journal"])
+        self._next_seed = state["next_seed"]
 
     # ------------------------------------------------------------------ slots
 
@@ -334,7 +360,7 @@ class GymEnv(GymWrapper):
         vectorization_mode: str = "sync",
         allow_done_after_reset: bool = False,
         run_type_checks: bool = False,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
         if from_pixels:
             kwargs.setdefault("render_mode", "rgb_array")

@@ -78,7 +78,7 @@ class BatchedEnvBase(EnvBase):
     def _masked_step_next(self, tensordict: TensorDictBase, mask: Tensor) -> TensorDictBase:
         return self._inner._masked_step_next(tensordict, mask)
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
         return self._inner.reset_root(tensordict, **kwargs)
 
     # ------------------------------------------------------------------ seeds
@@ -133,7 +133,7 @@ class BatchedEnvBase(EnvBase):
 
     # ----------------------------------------------------------------- state
 
-    def state_dict(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    def state_dict(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # noqa: ANN401
         """Return the state of the hoisted transform, and of each env under `"worker{i}"`."""
         rows = range(self.num_workers)
         states = self.backend.call(rows, "state_dict", [()] * len(rows), kwargs)
@@ -142,7 +142,7 @@ class BatchedEnvBase(EnvBase):
             result["transform"] = self._inner.transform.state_dict()
         return result
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], **kwargs: Any) -> None:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Mapping[str, Any], **kwargs: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Load what `state_dict` returned.
 
         Raises:
@@ -183,7 +183,7 @@ class BatchedEnvBase(EnvBase):
         super().to(device)
         return self
 
-    def close(self, **kwargs: Any) -> None:
+    def close(self, **kwargs: Any) -> None:  # noqa: ANN401
         """Close every env; closing twice is harmless."""
         if not self.is_closed:
             self.backend.close()

@@ -29,8 +29,8 @@ def makers_of(
     for function in functions:
         if isinstance(function, EnvBase) or not callable(function):
             raise RLError(
-                f"`create_env_fn` is a {type(function).__name__}, expected a function that builds "
-                "an env: each env of a vector env is built where it runs. Pass a lambda or the class."
+                f"`create_env_fn` is a {type(function).__name__}, expected a function that "
+                "builds an env: each env is built where it runs. Pass a lambda or the class."
             )
     return [functools.partial(f, **k) if k else f for f, k in zip(functions, kwargs, strict=True)]
 

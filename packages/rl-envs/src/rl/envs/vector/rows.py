@@ -45,6 +45,7 @@ class _Rows(EnvBase):
         )
         self.backend = backend
         self.metas = metas
+        self._everything = np.ones(self.num_rows, bool)
         self.stateless = not all(meta.batch_locked for meta in metas)
 
     def _set_seed(self, seed: int | None) -> None:
@@ -52,7 +53,8 @@ class _Rows(EnvBase):
 
     def selected(self, mask: Tensor) -> np.ndarray:
         """Return the [N] bool mask of the envs of which any part is selected."""
-        return mask.reshape(self.num_rows, -1).any(-1).cpu().numpy()
+        flat = mask.cpu().numpy().reshape(self.num_rows, -1)
+        return flat[:, 0] if flat.shape[1] == 1 else flat.any(-1)
 
     def splits_a_row(self, mask: Tensor) -> bool:
         """Tell whether a mask selects some, but not all, of one env's own batch."""
@@ -63,10 +65,12 @@ class _Rows(EnvBase):
 
     def reset_rows(self, tensordict: TensorDictBase | None) -> tuple[np.ndarray, bool]:
         """Return the envs to reset, and whether one of them is reset in part only."""
-        everything = np.ones(self.num_rows, bool)
+        everything = self._everything
         if tensordict is None:
             return everything, False
         root = tensordict.get("_reset", None)
+        if root is not None and self.ndim == 1:
+            return root.cpu().numpy().reshape(-1), False
         keys = ["_reset"] if root is not None else self.reset_keys
         masks = [mask for key in keys if (mask := tensordict.get(key, None)) is not None]
         if not masks:
@@ -163,7 +167,7 @@ class BufferedRows(_Rows):
             self.backend.step_masked()
         return where_rows(mask.reshape(self.batch_size), self._next.read(), still)
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
         selected, split = self.reset_rows(tensordict)
         if kwargs or split or self._brings_state(tensordict):
             rows = selected.nonzero()[0].tolist()
@@ -243,7 +247,7 @@ class StackedRows(_Rows):
         kept = root.select(*specs["observation"].keys(True, True), *specs["done"].keys(True, True))
         return kept.update(specs["reward"].zero())
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
         selected, _ = self.reset_rows(tensordict)
         rows = selected.nonzero()[0].tolist()
         fresh = dict(zip(rows, self.call_reset(rows, tensordict, kwargs), strict=True))
