@@ -4,16 +4,12 @@ from tensordict import TensorDict
 from tensordict.nn import TensorDictModule, set_skip_existing
 from torch import nn
 
-from rl.core.errors import MissingKeyError, RLError, SpecError
+from rl.core.errors import MissingKeyError, SpecError
 from rl.core.modules import (
-    Actor,
     SafeModule,
     SafeSequential,
-    ValueOperator,
-    ensure_tensordict_compatible,
-    is_tensordict_compatible,
 )
-from rl.core.specs import Bounded, Composite, OneHot, Unbounded
+from rl.core.specs import Bounded, Composite, Unbounded
 
 
 def data():
@@ -127,64 +123,3 @@ class TestSequential:
             partial_tolerant=True,
         )
         assert set(chain(data()).keys()) == {"obs", "hidden"}
-
-
-class TestActor:
-    def test_logits_written_as_an_action(self):
-        actor = Actor(nn.Linear(3, 4), ["obs"], spec=OneHot(4))
-        with pytest.raises(SpecError, match=r"take the greatest \(`QValueActor`\)"):
-            actor(data())
-        projected = Actor(nn.Linear(3, 4), ["obs"], spec=OneHot(4), safe=True)(data())["action"]
-        assert (projected.long().sum(-1) == 1).all()
-
-    def test_whole_floats_are_actions(self):
-        actor = Actor(lambda x: torch.eye(4)[[0] * 5], ["obs"], spec=OneHot(4))
-        assert actor(data())["action"].shape == (5, 4)
-
-    def test_defaults(self):
-        actor = Actor(nn.Linear(3, 2), spec=Bounded(-1, 1, (2,)))
-        assert (actor.in_keys, actor.out_keys) == (["observation"], ["action"])
-        assert actor.spec["action"] == Bounded(-1, 1, (2,))
-
-    def test_leaf_spec_describes_the_first_output(self):
-        actor = Actor(
-            lambda x: (x, x), out_keys=["action", "extra"], spec=Unbounded(3), in_keys=["obs"]
-        )
-        assert actor.spec["extra"] is None
-        assert actor(data())["extra"].shape == (5, 3)
-
-    def test_safe(self):
-        actor = Actor(nn.Linear(3, 2), ["obs"], spec=Bounded(-0.1, 0.1, (2,)), safe=True)
-        assert actor(data())["action"].abs().max() <= 0.1
-
-
-class TestValueOperator:
-    def test_out_key_follows_the_inputs(self):
-        assert ValueOperator(nn.Linear(3, 1)).out_keys == ["state_value"]
-        critic = ValueOperator(nn.Bilinear(3, 2, 1), ["observation", "action"])
-        assert critic.out_keys == ["state_action_value"]
-        td = TensorDict(observation=torch.zeros(5, 3), action=torch.zeros(5, 2), batch_size=[5])
-        assert critic(td)["state_action_value"].shape == (5, 1)
-
-    def test_out_key_can_be_chosen(self):
-        assert ValueOperator(nn.Linear(3, 1), out_keys=["v"]).out_keys == ["v"]
-
-
-class TestCompatibility:
-    def test_modules_of_tensors_are_wrapped(self):
-        wrapped = ensure_tensordict_compatible(nn.Linear(3, 2))
-        assert (wrapped.in_keys, wrapped.out_keys) == (["observation"], ["action"])
-        assert is_tensordict_compatible(wrapped)
-        assert not is_tensordict_compatible(nn.Linear(3, 2))
-
-    def test_tensordict_modules_pass(self):
-        subject = module()
-        assert ensure_tensordict_compatible(subject, ["obs"]) is subject
-
-    def test_keys_that_differ(self):
-        with pytest.raises(RLError, match="leave `in_keys` out"):
-            ensure_tensordict_compatible(module(), ["pixels"])
-
-    def test_wrong_number_of_inputs(self):
-        with pytest.raises(RLError, match="Give one key of `in_keys` per input"):
-            ensure_tensordict_compatible(nn.Bilinear(3, 2, 1), ["obs"])
