@@ -6,26 +6,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import kl_divergence
 
-from rl.core.distributions import Categorical, MaskedCategorical
+from rl.core.distributions import FusedCategorical, MaskedCategorical
 from rl.core.errors import RLError, ShapeError
 
 LOGITS = torch.tensor([[0.0, 1.0, 2.0], [1.0, 1.0, 1.0]])
 
 
 def test_log_prob_by_hand():
-    dist = Categorical(logits=LOGITS)
+    dist = FusedCategorical(logits=LOGITS)
     log_z = math.log(1 + math.e + math.e**2)
     expected = torch.tensor([1 - log_z, -math.log(3)])
     torch.testing.assert_close(dist.log_prob(torch.tensor([1, 0])), expected)
 
 
 def test_entropy_by_hand():
-    assert Categorical(logits=torch.zeros(4)).entropy().item() == pytest.approx(math.log(4))
-    assert Categorical(probs=torch.tensor([1.0, 0.0])).entropy().item() == 0.0
+    assert FusedCategorical(logits=torch.zeros(4)).entropy().item() == pytest.approx(math.log(4))
+    assert FusedCategorical(probs=torch.tensor([1.0, 0.0])).entropy().item() == 0.0
 
 
 def test_probs_are_normalised_and_zero_stays_impossible():
-    dist = Categorical(probs=torch.tensor([1.0, 0.0, 3.0]))
+    dist = FusedCategorical(probs=torch.tensor([1.0, 0.0, 3.0]))
     torch.testing.assert_close(dist.probs, torch.tensor([0.25, 0.0, 0.75]))
     assert dist.log_prob(torch.tensor(1)) == -math.inf
     assert not (dist.sample((2000,)) == 1).any()
@@ -33,13 +33,13 @@ def test_probs_are_normalised_and_zero_stays_impossible():
 
 def test_frequencies_follow_the_probabilities():
     torch.manual_seed(0)
-    dist = Categorical(probs=torch.tensor([0.1, 0.2, 0.7]))
+    dist = FusedCategorical(probs=torch.tensor([0.1, 0.2, 0.7]))
     counts = dist.sample((20_000,)).bincount(minlength=3) / 20_000
     torch.testing.assert_close(counts, torch.tensor([0.1, 0.2, 0.7]), atol=0.015, rtol=0)
 
 
 def test_fused_draw_equals_draw_then_score():
-    dist = Categorical(logits=LOGITS)
+    dist = FusedCategorical(logits=LOGITS)
     torch.manual_seed(3)
     value, score = dist.sample_and_log_prob((7,))
     torch.manual_seed(3)
@@ -49,12 +49,12 @@ def test_fused_draw_equals_draw_then_score():
 
 
 def test_mode_takes_the_first_of_ties():
-    assert Categorical(logits=LOGITS).mode.tolist() == [2, 0]
-    assert Categorical(logits=LOGITS).deterministic_sample.tolist() == [2, 0]
+    assert FusedCategorical(logits=LOGITS).mode.tolist() == [2, 0]
+    assert FusedCategorical(logits=LOGITS).deterministic_sample.tolist() == [2, 0]
 
 
 def test_value_broadcasts_with_the_batch():
-    dist = Categorical(logits=LOGITS)
+    dist = FusedCategorical(logits=LOGITS)
     assert dist.log_prob(torch.tensor(0)).shape == (2,)
     assert dist.log_prob(torch.zeros(5, 2, dtype=torch.int64)).shape == (5, 2)
     assert dist.log_prob(torch.zeros(5, 1, dtype=torch.int32)).shape == (5, 2)
@@ -62,7 +62,7 @@ def test_value_broadcasts_with_the_batch():
 
 def test_gradient_reaches_the_logits():
     logits = LOGITS.clone().requires_grad_()
-    _, score = Categorical(logits=logits).sample_and_log_prob()
+    _, score = FusedCategorical(logits=logits).sample_and_log_prob()
     score.sum().backward()
     # d log p_a / d logits = onehot(a) - p sums to zero over the classes
     torch.testing.assert_close(logits.grad.sum(-1), torch.zeros(2), atol=1e-6, rtol=0)
@@ -134,21 +134,21 @@ def test_masked_draws_are_legal(num, seed):
 
 
 def test_kl_by_hand():
-    p = Categorical(probs=torch.tensor([0.5, 0.5, 0.0]))
-    q = Categorical(probs=torch.tensor([0.25, 0.5, 0.25]))
+    p = FusedCategorical(probs=torch.tensor([0.5, 0.5, 0.0]))
+    q = FusedCategorical(probs=torch.tensor([0.25, 0.5, 0.25]))
     assert kl_divergence(p, q).item() == pytest.approx(0.5 * math.log(2))
     assert kl_divergence(q, p).item() == math.inf
 
 
 def test_bad_input():
     with pytest.raises(RLError, match=r"both are given\. Give exactly one"):
-        Categorical(logits=LOGITS, probs=LOGITS)
+        FusedCategorical(logits=LOGITS, probs=LOGITS)
     with pytest.raises(RLError, match="neither is given"):
-        Categorical()
+        FusedCategorical()
     with pytest.raises(ShapeError, match="use `OneHotCategorical`"):
-        Categorical(logits=LOGITS).log_prob(torch.eye(3)[[0, 1]])
+        FusedCategorical(logits=LOGITS).log_prob(torch.eye(3)[[0, 1]])
     with pytest.raises(RLError, match=r"`ExplorationType\.DETERMINISTIC`"):
-        _ = Categorical(logits=LOGITS).mean
+        _ = FusedCategorical(logits=LOGITS).mean
     with pytest.raises(RLError, match="both missing: give the legal classes once"):
         MaskedCategorical(logits=LOGITS)
     mask = torch.ones(2, 3, dtype=torch.bool)
@@ -157,7 +157,7 @@ def test_bad_input():
 
 
 def test_enumerate_support():
-    dist = Categorical(logits=LOGITS)
+    dist = FusedCategorical(logits=LOGITS)
     assert dist.enumerate_support().shape == (3, 2)
     total = dist.log_prob(dist.enumerate_support()).exp().sum(0)
     torch.testing.assert_close(total, torch.ones(2))

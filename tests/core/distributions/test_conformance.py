@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from rl.core.distributions import (
-    Categorical,
     Delta,
+    FusedCategorical,
     IndependentNormal,
     MaskedCategorical,
     MaskedOneHotCategorical,
@@ -30,8 +30,8 @@ def logits():
 MASK = torch.tensor([[True, False, True, True], [True] * 4, [False, False, True, False]])
 
 SUBJECTS = {
-    "categorical": lambda: Categorical(logits=logits()),
-    "categorical probs": lambda: Categorical(probs=torch.tensor([[0.5, 0.0, 1.5]])),
+    "categorical": lambda: FusedCategorical(logits=logits()),
+    "categorical probs": lambda: FusedCategorical(probs=torch.tensor([[0.5, 0.0, 1.5]])),
     "one-hot": lambda: OneHotCategorical(logits=logits()),
     "masked": lambda: MaskedCategorical(logits=logits(), mask=MASK),
     "masked one-hot": lambda: MaskedOneHotCategorical(logits=logits(), mask=MASK),

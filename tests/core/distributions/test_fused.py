@@ -4,7 +4,7 @@ from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution, Normal
 
 from rl.core.distributions import (
-    Categorical,
+    FusedCategorical,
     FusedDistribution,
     TanhNormal,
     rsample_and_log_prob,
@@ -35,7 +35,7 @@ def test_without_rsample():
 
 
 def test_nothing_is_validated():
-    dist = Categorical(logits=torch.full((1, 2), torch.nan))
+    dist = FusedCategorical(logits=torch.full((1, 2), torch.nan))
     assert isinstance(dist, Distribution)
     assert isinstance(dist, FusedDistribution)
     assert dist.logits.isnan().all()

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import kl_divergence
 
 from rl.core.distributions import (
-    Categorical,
+    FusedCategorical,
     MaskedOneHotCategorical,
     OneHotCategorical,
     ReparamGradientStrategy,
@@ -25,7 +25,7 @@ def test_draws_are_int64_one_hot_rows():
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
 def test_log_prob_takes_any_dtype(dtype):
     value = torch.tensor([[0, 0, 1], [0, 1, 0]]).to(dtype)
-    expected = Categorical(logits=LOGITS).log_prob(torch.tensor([2, 1]))
+    expected = FusedCategorical(logits=LOGITS).log_prob(torch.tensor([2, 1]))
     torch.testing.assert_close(OneHotCategorical(logits=LOGITS).log_prob(value), expected)
 
 
@@ -33,14 +33,14 @@ def test_draw_is_that_of_the_categorical():
     torch.manual_seed(0)
     rows, score = OneHotCategorical(logits=LOGITS).sample_and_log_prob((4,))
     torch.manual_seed(0)
-    index, other = Categorical(logits=LOGITS).sample_and_log_prob((4,))
+    index, other = FusedCategorical(logits=LOGITS).sample_and_log_prob((4,))
     assert torch.equal(rows.argmax(-1), index)
     assert torch.equal(score, other)
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1), (), (5, 2)])
 def test_integer_actions_are_refused(shape):
-    with pytest.raises(ShapeError, match="For integer actions use `Categorical`"):
+    with pytest.raises(ShapeError, match="For integer actions use `FusedCategorical`"):
         OneHotCategorical(logits=LOGITS).log_prob(torch.zeros(shape, dtype=torch.int64))
 
 
@@ -97,5 +97,7 @@ def test_enumerate_support_and_kl():
     assert rows.shape == (3, 2, 3)
     torch.testing.assert_close(dist.log_prob(rows).exp().sum(0), torch.ones(2))
     other = OneHotCategorical(logits=LOGITS.flip(-1))
-    expected = kl_divergence(Categorical(logits=LOGITS), Categorical(logits=LOGITS.flip(-1)))
+    expected = kl_divergence(
+        FusedCategorical(logits=LOGITS), FusedCategorical(logits=LOGITS.flip(-1))
+    )
     torch.testing.assert_close(kl_divergence(dist, other), expected)

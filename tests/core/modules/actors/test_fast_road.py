@@ -11,8 +11,8 @@ from tensordict.nn import (
 from torch import nn
 
 from rl.core.distributions import (
-    Categorical,
     Delta,
+    FusedCategorical,
     IndependentNormal,
     MaskedCategorical,
     NormalParamExtractor,
@@ -64,7 +64,7 @@ def deterministic(kind=Delta, **kwargs):
 
 ACTORS = {
     "one-hot": discrete,
-    "categorical": lambda **kw: discrete(Categorical, **kw),
+    "categorical": lambda **kw: discrete(FusedCategorical, **kw),
     "tanh-normal": gaussian,
     "tanh-normal, box": lambda **kw: gaussian(
         distribution_kwargs={"low": -2.0, "high": torch.tensor([1.0, 3.0])}, **kw
@@ -186,7 +186,7 @@ class TestRoads:
 
     def test_output_of_another_kind_takes_the_general_road(self):
         net = TensorDictModule(lambda x: {"logits": x.new_zeros(5, 4)}, ["observation"], ["logits"])
-        actor = ProbabilisticActor(net, ["logits"], distribution_class=Categorical)
+        actor = ProbabilisticActor(net, ["logits"], distribution_class=FusedCategorical)
         assert actor(data())["action"].shape == (5,)
 
     @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ class TestRoads:
         ids=["named arguments", "not in place", "dropped output"],
     )
     def test_unplanned_modules_work(self, net):
-        actor = ProbabilisticActor(net, ["logits"], distribution_class=Categorical)
+        actor = ProbabilisticActor(net, ["logits"], distribution_class=FusedCategorical)
         assert actor._plan is None
         assert actor(data())["action"].shape == (5,)
 

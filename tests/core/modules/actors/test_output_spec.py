@@ -7,7 +7,7 @@ from tensordict.nn import (
 from torch import nn
 
 from rl.core.distributions import (
-    Categorical,
+    FusedCategorical,
     IndependentNormal,
     NormalParamExtractor,
     OneHotCategorical,
@@ -55,10 +55,13 @@ class TestSpecs:
             (lambda: gaussian(spec=Bounded(-1, 1, (3,))), "pass the env's `action_spec`"),
             (
                 lambda: discrete(spec=CategoricalSpec(4)),
-                "use `Categorical`, or an env",
+                "use `FusedCategorical`, or an env",
             ),
-            (lambda: discrete(Categorical, spec=OneHot(4)), "use `OneHotCategorical`"),
-            (lambda: discrete(Categorical, spec=CategoricalSpec(7)), "give the network 7 outputs"),
+            (lambda: discrete(FusedCategorical, spec=OneHot(4)), "use `OneHotCategorical`"),
+            (
+                lambda: discrete(FusedCategorical, spec=CategoricalSpec(7)),
+                "give the network 7 outputs",
+            ),
         ],
     )
     @pytest.mark.parametrize("general", [True, False])
@@ -108,9 +111,9 @@ class TestErrors:
 
     def test_module_of_tensors(self):
         with pytest.raises(RLError, match="wrap it, `TensorDictModule"):
-            ProbabilisticActor(nn.Linear(3, 4), ["logits"], distribution_class=Categorical)
+            ProbabilisticActor(nn.Linear(3, 4), ["logits"], distribution_class=FusedCategorical)
 
-    @pytest.mark.parametrize("kind", [Categorical, OneHotCategorical])
+    @pytest.mark.parametrize("kind", [FusedCategorical, OneHotCategorical])
     @pytest.mark.parametrize("general", [True, False])
     def test_mean_of_classes(self, kind, general):
         actor = discrete(kind)

@@ -12,7 +12,7 @@ from tensordict.nn import (
 from torch import nn
 
 from rl.core.distributions import (
-    Categorical,
+    FusedCategorical,
     NormalParamExtractor,
     OneHotCategorical,
     TanhNormal,
@@ -158,7 +158,9 @@ class TestContract:
             net,
             ["params"],
             distribution_class=CompositeDistribution,
-            distribution_kwargs={"distribution_map": {"move": TanhNormal, "jump": Categorical}},
+            distribution_kwargs={
+                "distribution_map": {"move": TanhNormal, "jump": FusedCategorical}
+            },
             return_log_prob=True,
         )
         with set_exploration_type(ExplorationType.RANDOM):

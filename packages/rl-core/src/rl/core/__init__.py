@@ -28,6 +28,7 @@ from rl.core.contract import (
 )
 from rl.core.distributions import (
     Delta,
+    FusedCategorical,
     FusedDistribution,
     IndependentNormal,
     MaskedCategorical,
@@ -241,6 +242,7 @@ __all__ = [
     "Evaluation",
     "ExplorationModule",
     "ExplorationType",
+    "FusedCategorical",
     "FusedDistribution",
     "GlobalRNGState",
     "IndependentNormal",

@@ -2,7 +2,7 @@
 
 from tensordict.nn import NormalParamExtractor
 
-from rl.core.distributions.categorical import Categorical, MaskedCategorical
+from rl.core.distributions.categorical import FusedCategorical, MaskedCategorical
 from rl.core.distributions.delta import Delta, TanhDelta
 from rl.core.distributions.fused import (
     FusedDistribution,
@@ -20,8 +20,8 @@ from rl.core.distributions.tanh_normal import TanhNormal
 from rl.core.distributions.truncated_normal import TruncatedNormal
 
 __all__ = [
-    "Categorical",
     "Delta",
+    "FusedCategorical",
     "FusedDistribution",
     "IndependentNormal",
     "MaskedCategorical",

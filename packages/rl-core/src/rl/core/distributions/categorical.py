@@ -9,10 +9,10 @@ from torch.distributions import constraints
 from rl.core.distributions.fused import FusedDistribution
 from rl.core.errors import RLError, ShapeError
 
-__all__ = ["Categorical", "MaskedCategorical"]
+__all__ = ["FusedCategorical", "MaskedCategorical"]
 
 
-class Categorical(FusedDistribution):
+class FusedCategorical(FusedDistribution):
     """A distribution over the integers `0 .. N-1`.
 
     A draw is an exponential race: with e_i ~ Exp(1), `argmax_i (log p_i - log e_i)` has
@@ -28,7 +28,7 @@ class Categorical(FusedDistribution):
         RLError: when both or neither of `logits` and `probs` are given.
 
     Example:
-        >>> dist = Categorical(logits=torch.tensor([0.0, 0.0, -torch.inf]))
+        >>> dist = FusedCategorical(logits=torch.tensor([0.0, 0.0, -torch.inf]))
         >>> dist.log_prob(torch.tensor(1)).exp()
         tensor(0.5000)
     """
@@ -149,7 +149,7 @@ class Categorical(FusedDistribution):
             ) from error
 
 
-class MaskedCategorical(Categorical):
+class MaskedCategorical(FusedCategorical):
     """A categorical distribution over the classes that a mask allows.
 
     Args:

@@ -74,8 +74,8 @@ def sample_and_log_prob(
         `[*sample_shape, *batch_shape]`.
 
     Example:
-        >>> from rl.core.distributions import Categorical
-        >>> value, log_prob = sample_and_log_prob(Categorical(logits=torch.zeros(3, 2)))
+        >>> from rl.core.distributions import FusedCategorical
+        >>> value, log_prob = sample_and_log_prob(FusedCategorical(logits=torch.zeros(3, 2)))
         >>> value.shape, log_prob[0].exp().item()
         (torch.Size([3]), 0.5)
     """

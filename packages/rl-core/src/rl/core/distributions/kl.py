@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.distributions import kl_divergence, register_kl
 
-from rl.core.distributions.categorical import Categorical
+from rl.core.distributions.categorical import FusedCategorical
 from rl.core.distributions.normal import IndependentNormal, event_size
 from rl.core.distributions.tanh_normal import TanhNormal
 
 __all__ = ["kl_divergence"]
 
 
-@register_kl(Categorical, Categorical)
-def _categorical(p: Categorical, q: Categorical) -> Tensor:
+@register_kl(FusedCategorical, FusedCategorical)
+def _categorical(p: FusedCategorical, q: FusedCategorical) -> Tensor:
     """Return `sum p (log p - log q)`; classes that p excludes add nothing, q's exclusion inf."""
     terms = p.logits.exp() * (p.logits - q.logits)
     return torch.where(p.logits == -torch.inf, 0.0, terms).sum(-1)

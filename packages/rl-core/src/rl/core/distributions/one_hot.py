@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from rl.core.distributions.categorical import Categorical, apply_mask
+from rl.core.distributions.categorical import FusedCategorical, apply_mask
 from rl.core.errors import ShapeError
 
 __all__ = ["MaskedOneHotCategorical", "OneHotCategorical", "ReparamGradientStrategy"]
@@ -25,7 +25,7 @@ class ReparamGradientStrategy(enum.Enum):
     section 2.2)."""
 
 
-class OneHotCategorical(Categorical):
+class OneHotCategorical(FusedCategorical):
     """A distribution over the N one-hot vectors of length N.
 
     Args:
@@ -75,7 +75,7 @@ class OneHotCategorical(Categorical):
             raise ShapeError(
                 f"The action has shape {list(value.shape)}, expected [..., {self.num_events}] with "
                 f"batch {list(self.batch_shape)}: one-hot rows. For integer actions use "
-                f"`Categorical`, or pass `one_hot(action, {self.num_events})`."
+                f"`FusedCategorical`, or pass `one_hot(action, {self.num_events})`."
             )
         # where, not a product: 0 * -inf would be nan for a masked class
         return torch.where(value == 0, 0.0, logits).sum(-1)

@@ -29,8 +29,8 @@ def check_distribution(dist: Distribution, *, samples: int = 20_000, atol: float
         AssertionError: names the property that does not hold.
 
     Example:
-        >>> from rl.core.distributions import Categorical
-        >>> check_distribution(Categorical(logits=torch.zeros(3, 2)), samples=5_000)
+        >>> from rl.core.distributions import FusedCategorical
+        >>> check_distribution(FusedCategorical(logits=torch.zeros(3, 2)), samples=5_000)
     """
     _check_shapes(dist)
     _check_fused(dist)

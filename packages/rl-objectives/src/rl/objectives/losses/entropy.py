@@ -23,8 +23,8 @@ def entropy_of(dist: Distribution, num_samples: int = 1) -> Tensor:
 
     Example:
         >>> import torch
-        >>> from rl.core.distributions import Categorical
-        >>> entropy_of(Categorical(logits=torch.zeros(2)))
+        >>> from rl.core.distributions import FusedCategorical
+        >>> entropy_of(FusedCategorical(logits=torch.zeros(2)))
         tensor(0.6931)
     """
     if _has_closed_form(dist):

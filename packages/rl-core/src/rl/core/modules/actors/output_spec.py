@@ -195,5 +195,5 @@ def _fix(spec: TensorSpec, event: torch.Size | None) -> str:
     if isinstance(spec, OneHot | MultiOneHot) and event is not None and not event:
         return "use `OneHotCategorical`, or an env with `categorical_action_encoding=True`."
     if isinstance(spec, Categorical) and event:
-        return "use `Categorical`, or an env with one-hot actions."
+        return "use `FusedCategorical`, or an env with one-hot actions."
     return "give the network as many outputs as the spec has, or pass the env's `action_spec`."

@@ -64,9 +64,9 @@ class SafeProbabilisticModule(OutputSpec, ProbabilisticTensorDictModule):
 
     Example:
         >>> from tensordict import TensorDict
-        >>> from rl.core.distributions import Categorical
+        >>> from rl.core.distributions import FusedCategorical
         >>> head = SafeProbabilisticModule(
-        ...     ["logits"], "action", distribution_class=Categorical, return_log_prob=True
+        ...     ["logits"], "action", distribution_class=FusedCategorical, return_log_prob=True
         ... )
         >>> td = head(TensorDict(logits=torch.zeros(3, 2), batch_size=[3]))
         >>> td["action"].shape, td["action_log_prob"].shape
