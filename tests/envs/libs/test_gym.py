@@ -116,6 +116,11 @@ def test_numbers_of_a_step():
     assert terminated
 
 
+def test_num_workers_points_to_parallel_env():
+    with pytest.raises(RLError, match=r"ParallelEnv\(2, lambda: GymEnv\('CartPole-v1'"):
+        GymEnv("CartPole-v1", num_workers=2)
+
+
 def test_time_limit_truncates():
     rollout = GymEnv("Pendulum-v1").rollout(1000)
     assert rollout.shape == torch.Size([200])

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from rl.core import Composite, NotRegisteredError, SpecError, TensorSpec, Unbounded, nearest
+from rl.core import (
+    Composite,
+    NotRegisteredError,
+    RLError,
+    SpecError,
+    TensorSpec,
+    Unbounded,
+    nearest,
+)
 from rl.envs.libs.gym_backend import gym_backend
 from rl.envs.libs.gym_like import GymLikeEnv
 from rl.envs.libs.gym_roads import ResetSlot, StepSlot, TensorStep
@@ -320,6 +328,7 @@ class GymEnv(GymWrapper):
         frame_skip: number of gym steps per env step.
         num_envs: number of envs of gym's own vector env, which give a batch size [num_envs]; 0 for
             one env without batch.
+        num_workers: 1 or None; several worker processes are a `ParallelEnv`.
         disable_env_checker: False puts gymnasium's checkers back.
         device: where data is delivered; None is the CPU, where gym works.
         float32: deliver float64 observations as float32.
@@ -338,6 +347,7 @@ class GymEnv(GymWrapper):
     Raises:
         NotRegisteredError: when no env has this id.
         MissingDependencyError: when gymnasium is not installed.
+        RLError: when `num_workers` is above 1.
 
     Example:
         >>> env = GymEnv("Pendulum-v1")
@@ -354,6 +364,7 @@ class GymEnv(GymWrapper):
         pixels_only: bool = True,
         frame_skip: int = 1,
         num_envs: int = 0,
+        num_workers: int | None = None,
         disable_env_checker: bool | None = None,
         device: torch.device | str | int | None = None,
         float32: bool = False,
@@ -362,6 +373,11 @@ class GymEnv(GymWrapper):
         run_type_checks: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
+        if num_workers is not None and num_workers > 1:
+            raise RLError(
+                f"`GymEnv` is one process, `num_workers` is {num_workers}: "
+                f"`ParallelEnv({num_workers}, lambda: GymEnv({env_name!r}, ...))`."
+            )
         if from_pixels:
             kwargs.setdefault("render_mode", "rgb_array")
         checked = disable_env_checker is False

@@ -87,7 +87,7 @@ class Channel:
     def receive_payload(self, timeout_s: float | None) -> bytes:
         """Read the payload of the code just received."""
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size, timeout_s))
-        return self._read(length, timeout_s)
+        return self._read(length, timeout_s) if length else b""
 
     def _read(self, size: int, timeout_s: float | None) -> bytes:
         wait = None if timeout_s is None else timeout_s * 1000
