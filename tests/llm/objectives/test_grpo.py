@@ -174,6 +174,23 @@ def test_keys_can_be_renamed(data):
         loss.set_keys(advantag="x")
 
 
+def test_tensors_instead_of_a_tensordict(data):
+    loss = GRPOLoss(Bernoulli(0.55), masking_strategy="rlhf")
+    output = loss(data)
+    values = loss(
+        tokens_full=data["tokens", "full"],
+        masks_all_attention_mask=ATTENTION,
+        masks_all_assistant_mask=ASSISTANT,
+        log_probs_full=data["log_probs", "full"],
+        advantage=data["advantage"],
+    )
+    assert len(values) == len(loss.out_keys)
+    for name, value in zip(loss.out_keys, values, strict=True):
+        torch.testing.assert_close(value, output.get(name))
+    with pytest.raises(RLError, match="Did you mean `advantage`"):
+        loss(advantages=data["advantage"])
+
+
 def test_coefficients_can_be_annealed(data):
     loss = GRPOLoss(Bernoulli(0.5), entropy_coeff=1.0)
     loss.entropy_coeff = 0.0

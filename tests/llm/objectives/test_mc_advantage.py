@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from tensordict import TensorDict
 
 from rl.core.errors import MissingKeyError, RLError, ShapeError
+from rl.data import LazyTensorStorage, ListStorage, TensorDictReplayBuffer
 from rl.llm import History, MCAdvantage
 from rl.llm.objectives.mc_advantage import group_advantage
 
@@ -115,6 +116,28 @@ def test_dense_rewards_are_summed():
     out = MCAdvantage(2).inv(td)
     assert out["advantage"].shape == (2, 2, 1)
     assert advantages(out) == pytest.approx([-(2**-0.5)] * 2 + [2**-0.5] * 2)
+
+
+def test_a_buffer_holds_whole_groups():
+    buffer = TensorDictReplayBuffer(storage=ListStorage(10), transform=MCAdvantage(2), batch_size=2)
+    buffer.extend(batch(["a", "b"], [0.0, 1.0]))
+    assert len(buffer) == 0
+    buffer.extend(batch(["b", "a", "c"], [1.0, 2.0, 0.0]))
+    assert len(buffer) == 4
+    assert sorted(advantages(buffer[:])) == pytest.approx([-(2**-0.5), 0, 0, 2**-0.5])
+    assert "advantage" in buffer.sample()
+
+
+def test_rows_that_waited_fill_a_tensor_storage():
+    buffer = TensorDictReplayBuffer(
+        storage=LazyTensorStorage(10),
+        transform=MCAdvantage(2, prompt_key="id"),
+        batch_size=2,
+    )
+    for reward in (0.0, 2.0):
+        td = batch(["a"], [reward])
+        buffer.extend(td.exclude("query").set("id", torch.tensor([7])))
+    assert advantages(buffer[:]) == pytest.approx([-(2**-0.5), 2**-0.5])
 
 
 def test_the_data_given_stay_as_they_are_and_samples_pass():

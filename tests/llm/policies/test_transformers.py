@@ -10,7 +10,7 @@ from rl.llm.testing import tiny_model, tiny_tokenizer
 
 def scored_again(policy, out):
     """Score the tokens that were generated in a pass of their own."""
-    scorer = policy.get_new_version(generate=False, input_mode="tokens", num_samples=None)
+    scorer = policy.get_new_version(generate=False, input_mode="tokens")
     return scorer(out.select("tokens", "masks"))["log_probs"].full
 
 
@@ -175,7 +175,7 @@ def test_scoring_text_and_history(make_policy, tokenizer):
 
 
 def test_other_versions_share_the_model(make_policy):
-    policy = make_policy()
+    policy = make_policy(num_samples=2)
     scorer = policy.get_new_version(generate=False)
     assert scorer.model is policy.model
     assert scorer.in_keys == [("history", "full")]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from rl.core.contract.keys import NestedKey
@@ -21,7 +21,7 @@ from rl.llm.objectives.functional import (
 from rl.llm.objectives.output import GRPOLossOutput
 from rl.llm.policies.base import LLMWrapperBase, MaskingStrategy
 from rl.llm.policies.ragged import read_padded
-from rl.objectives.losses.base import LossModule
+from rl.objectives import LossModule
 
 __all__ = ["GRPOLoss"]
 
@@ -124,7 +124,8 @@ class GRPOLoss(LossModule):
 
     def _read_keys(self) -> list[NestedKey]:
         keys = self.tensor_keys
-        read = [keys.tokens, keys.sample_log_prob, keys.advantage]
+        masks = self.actor_network.mask_keys(self.masking_strategy)
+        read = [keys.tokens, *masks, keys.sample_log_prob, keys.advantage]
         return read if self.kl_to_ref_coeff is None else [*read, keys.ref_log_probs]
 
     def _written_keys(self) -> list[str]:
@@ -138,9 +139,31 @@ class GRPOLoss(LossModule):
         names = [field.name for field in fields(GRPOLossOutput)]
         return [name for name in names if name.removeprefix("loss_") not in absent]
 
-    def forward(self, tensordict: TensorDictBase) -> GRPOLossOutput:
-        """Return the losses and metrics of a batch."""
-        data = tensordict.reshape(-1)
+    def forward(
+        self, tensordict: TensorDictBase | None = None, **tensors: Tensor
+    ) -> GRPOLossOutput | tuple[Tensor, ...]:
+        """Return the losses and metrics of a batch.
+
+        Args:
+            tensordict: the batch, of any batch size.
+            **tensors: or its entries `[B, ...]`, named as `in_keys` joined by `_`, such as
+                `tokens_full`; then a tuple in the order of `out_keys` comes back.
+        """
+        if tensordict is None:
+            output = self._losses(self._named(tensors))
+            return tuple(output.get(key) for key in self.out_keys)
+        return self._losses(tensordict.reshape(-1))
+
+    def _named(self, tensors: dict[str, Tensor]) -> TensorDict:
+        keys = {"_".join((key,) if isinstance(key, str) else key): key for key in self.in_keys}
+        data = TensorDict(batch_size=[len(next(iter(tensors.values()), ()))])
+        for name, tensor in tensors.items():
+            if name not in keys:
+                raise RLError(f"`GRPOLoss` reads no `{name}`. {nearest(name, keys)}")
+            data.set(keys[name], tensor)
+        return data
+
+    def _losses(self, data: TensorDictBase) -> GRPOLossOutput:
         dist = self.actor_network.get_masked_dist(data, self.masking_strategy)
         mask = dist.mask
         tokens = self._read(data, "tokens", mask)

@@ -165,7 +165,8 @@ class MCAdvantage(Transform):
                 del self._waiting[prompt]
         if passed:
             # texts of different batches may be padded to different lengths
-            return lazy_stack(passed)
+            same = all(_shapes(step) == _shapes(passed[0]) for step in passed[1:])
+            return torch.stack(passed) if same else lazy_stack(passed)
         empty = steps[:0]
         return empty.set(self.advantage_key, torch.zeros_like(empty.get(self.rewards_key)))
 
@@ -215,6 +216,10 @@ class MCAdvantage(Transform):
             _Trajectory(_name(prompts[start]), start, stop)
             for start, stop in zip(starts, stops, strict=True)
         ]
+
+
+def _shapes(step: TensorDictBase) -> dict[NestedKey, torch.Size]:
+    return {key: value.shape for key, value in step.items(True, True) if isinstance(value, Tensor)}
 
 
 def _name(prompt: Any) -> Hashable:  # noqa: ANN401

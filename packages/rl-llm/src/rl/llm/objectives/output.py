@@ -59,6 +59,11 @@ class GRPOLossOutput(LLMLossOutput):
     Attributes:
         zero_advantage_fraction: share of the texts that teach nothing, since their group agrees.
         masked_fraction: share of the tokens that `kl_mask_threshold` left out.
+
+    Example:
+        >>> import torch
+        >>> GRPOLossOutput(loss_objective=torch.ones(()), ESS=torch.ones(())).metrics()
+        {'loss_objective': 1.0, 'ESS': 1.0}
     """
 
     zero_advantage_fraction: Tensor | None = None

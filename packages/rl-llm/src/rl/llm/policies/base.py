@@ -78,6 +78,19 @@ class LLMWrapperBase(TensorDictModuleBase):
 
     Raises:
         RLError: the mode is unknown, has no tokenizer, or two arguments exclude each other.
+
+    Example:
+        >>> class Uniform(LLMWrapperBase):
+        ...     "Scores every text as if its four tokens were equally likely."
+        ...     temperature = 1.0
+        ...     def _next_logits(self, tokens, attention_mask):
+        ...         return torch.zeros(*tokens.shape, 4)
+        ...     def _model_device(self):
+        ...         return torch.device("cpu")
+        >>> policy = Uniform(input_mode="tokens", generate=False)
+        >>> text = TensorDict({"tokens": {"full": torch.tensor([[1, 2, 3]])}}, batch_size=[1])
+        >>> policy(text)["log_probs"].full.exp()
+        tensor([[1.0000, 0.2500, 0.2500]])
     """
 
     def __init__(  # noqa: PLR0913
@@ -310,6 +323,15 @@ class LLMWrapperBase(TensorDictModuleBase):
         dist = self.get_masked_dist(tensordict, masking_strategy)
         log_prob = dist.log_prob(scored.tokens.to(dist.mask.device))
         return log_prob.reshape(*tensordict.batch_size, -1)
+
+    def mask_keys(self, masking_strategy: MaskingStrategy) -> list[NestedKey]:
+        """Return the entries from which the mask of a strategy is made."""
+        attention = _below(self.masks_key, "all_attention_mask")
+        more = {
+            "sft": [_below(self.tokens_key, "prompt")],
+            "rlhf": [_below(self.masks_key, "all_assistant_mask")],
+        }
+        return [attention, *more.get(masking_strategy, [])]
 
     def loss_mask(
         self,

@@ -98,8 +98,9 @@ class TransformersWrapper(LLMWrapperBase):
     def get_new_version(self, **kwargs: Any) -> TransformersWrapper:  # noqa: ANN401
         """Return a wrapper of the same model with other arguments, such as `generate=False`."""
         merged = {**self._kwargs, **kwargs}
-        if "generate" in kwargs and "input_key" not in kwargs:
-            merged.pop("input_key", None)
+        if "generate" in kwargs:  # what fits the other way to use the model is not kept
+            for name in {"input_key", "num_samples"} - kwargs.keys():
+                merged.pop(name, None)
         return type(self)(self.model, **merged)
 
     def _generate_rows(self, prompts: Sequence[Tensor]) -> list[Sampled]:

@@ -50,6 +50,8 @@ class Config:
     max_grad_norm: float = 1.0
     hidden_size: int = 64
     num_layers: int = 2
+    num_threads: int = 1
+    """Threads of torch; operations as small as these are slower with more."""
     checkpoint_interval_s: float = 60.0
 
 
@@ -136,6 +138,7 @@ def update(
 def train(config: Config, run: Run | None = None) -> Result:
     """Train, from the run's checkpoint when it has one."""
     run = run or Run.start("grpo", config)
+    torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
     policy = make_policy(config)
     advantage = MCAdvantage(config.group_size)
