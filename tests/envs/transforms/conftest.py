@@ -161,9 +161,7 @@ class Masked(EnvBase):
     def _observe(self):
         mask = torch.zeros(*self.batch_size, 4, dtype=torch.bool)
         mask.scatter_(-1, self.count % 4, True)
-        return TensorDict(
-            {"observation": self.count.float(), "action_mask": mask}, self.batch_size
-        )
+        return TensorDict({"observation": self.count.float(), "action_mask": mask}, self.batch_size)
 
     def _reset(self, tensordict=None, **kwargs):
         mask = None if tensordict is None else tensordict.get("_reset", None)

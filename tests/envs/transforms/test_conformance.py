@@ -97,7 +97,9 @@ FLAT = {
     "rename": lambda: RenameTransform(
         ["observation", "reward"], ["state", "gain"], ["action"], ["control"]
     ),
-    "rename_swap": lambda: RenameTransform(["observation", "position"], ["position", "observation"]),
+    "rename_swap": lambda: RenameTransform(
+        ["observation", "position"], ["position", "observation"]
+    ),
     "rename_copy": lambda: RenameTransform(["nested"], ["again"], create_copy=True),
     "exclude": lambda: ExcludeTransform("pixels", ("nested", "value"), "absent"),
     "select": lambda: SelectTransform("observation", "nested"),
@@ -138,9 +140,7 @@ NESTED = {
     "reward_scaling": lambda: RewardScaling(loc=1.0, scale=2.0),
     "reward_clipping": lambda: RewardClipping(-1, 1),
     "cat_frames": lambda: CatFrames(N=3, dim=-1, in_keys=[("agents", "observation")]),
-    "cat_tensors": lambda: CatTensors(
-        [("agents", "observation")], out_key=("agents", "vector")
-    ),
+    "cat_tensors": lambda: CatTensors([("agents", "observation")], out_key=("agents", "vector")),
     "double_to_float": lambda: DTypeCastTransform(torch.float32, torch.float64),
     "rename": lambda: RenameTransform([("agents", "observation")], [("agents", "state")]),
     "exclude": lambda: ExcludeTransform(("agents", "observation")),

@@ -30,7 +30,6 @@ from rl.envs.transforms.stack import Stack
 from rl.envs.transforms.step_counter import StepCounter
 from rl.envs.transforms.target_return import TargetReturn
 from rl.envs.transforms.to_tensor_image import ToTensorImage
-
 from rl.envs.transforms.unary import UnaryTransform
 from rl.envs.transforms.unsqueeze import SqueezeTransform, UnsqueezeTransform
 from rl.envs.transforms.vec_norm import VecNorm, VecNormV2
@@ -70,7 +69,7 @@ __all__ = [
     "TargetReturn",
     "TensorDictPrimer",
     "ToTensorImage",
-    #     "UnaryTransform",
+    "UnaryTransform",
     "UnsqueezeTransform",
     "VecNorm",
     "VecNormV2",

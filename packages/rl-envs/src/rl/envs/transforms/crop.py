@@ -36,6 +36,7 @@ class Crop(PixelTransform):
         ShapeError: the window reaches out of the image.
 
     Example:
+        >>> import torch
         >>> from tensordict import TensorDict
         >>> Crop(w=2, h=1, left=1)(TensorDict({"pixels": torch.arange(4.0).view(1, 4)}))["pixels"]
         tensor([[1., 2.]])
@@ -87,6 +88,7 @@ class CenterCrop(PixelTransform):
         ShapeError: the window is larger than the image.
 
     Example:
+        >>> import torch
         >>> from tensordict import TensorDict
         >>> CenterCrop(w=2, h=1)(TensorDict({"pixels": torch.arange(4.0).view(1, 4)}))["pixels"]
         tensor([[1., 2.]])

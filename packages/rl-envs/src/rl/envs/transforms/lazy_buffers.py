@@ -37,12 +37,12 @@ class LazyBuffers(Transform):
         """Follow new tensors, after a load or a move to another device or dtype."""
 
     def _put_buffer(self, name: str, value: Tensor | None) -> None:
-        if name in dict(self.named_buffers(recurse=False)) or hasattr(self, name):
+        if hasattr(self, name):
             setattr(self, name, value)
         else:
             self.register_buffer(name, value)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:  # noqa: ANN401
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         # torch matches a state dict with the buffers that exist: those of the state come first here
         present = dict(self.named_buffers(recurse=False))
         for full_name, value in state_dict.items():
@@ -55,7 +55,7 @@ class LazyBuffers(Transform):
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._buffers_changed()
 
-    def _apply(self, *args: Any, **kwargs: Any) -> nn.Module:  # noqa: ANN401
+    def _apply(self, *args: Any, **kwargs: Any) -> nn.Module:
         result = super()._apply(*args, **kwargs)
         self._buffers_changed()
         return result

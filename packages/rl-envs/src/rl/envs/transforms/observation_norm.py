@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -83,6 +84,9 @@ class ObservationNorm(LazyBuffers, ObservationTransform):
     def initialized(self) -> bool:
         """Whether `loc` and `scale` are known."""
         return self.loc is not None
+
+    def _owns_buffer(self, name: str) -> bool:
+        return name in ("loc", "scale")
 
     def _set_stats(self, loc: Tensor, scale: Tensor) -> None:
         dtype = torch.get_default_dtype()
@@ -171,6 +175,10 @@ class ObservationNorm(LazyBuffers, ObservationTransform):
             )
         data, batch_ndim = self._gather(parent, num_iter, self._stats_key(key), cat_dim)
         dims = _reduced_dims(data.ndim, batch_ndim, reduce_dim, keep_dims)
+        if math.prod(data.shape[dim] for dim in dims) < 2:
+            raise RLError(
+                f"{num_iter} steps have no standard deviation: take more than one step (`num_iter`)."
+            )
         mean = data.mean(dims, keepdim=True)
         std = data.std(dims, keepdim=True)
         kept = {dim % data.ndim for dim in keep_dims or ()}
@@ -179,8 +187,7 @@ class ObservationNorm(LazyBuffers, ObservationTransform):
         std = std.clamp_min(self.eps)
         if not torch.isfinite(mean).all() or not torch.isfinite(std).all():
             raise RLError(
-                f"The statistics of {num_iter} steps are not finite: take more than one step "
-                "(`num_iter`), and check the env for NaN."
+                f"The statistics of {num_iter} steps are not finite: look for NaN in the env."
             )
         if self.standard_normal:
             self._set_stats(mean, std)

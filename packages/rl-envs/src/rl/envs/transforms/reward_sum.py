@@ -18,6 +18,7 @@ from rl.envs.transforms.done_groups import (
     find_mask,
     group_of,
 )
+from rl.envs.transforms.lazy_buffers import LazyBuffers, buffer_name
 from rl.envs.transforms.leaf_spec import leaf_keys, unbounded_like
 from rl.envs.transforms.segments import segment_starts, time_dim
 from rl.envs.transforms.tracker import Tracker
@@ -25,7 +26,7 @@ from rl.envs.transforms.tracker import Tracker
 __all__ = ["RewardSum"]
 
 
-class RewardSum(Tracker):
+class RewardSum(LazyBuffers, Tracker):
     """Sum the rewards of an episode; the sum starts again where the env resets.
 
     Reads:
@@ -41,7 +42,8 @@ class RewardSum(Tracker):
         in_keys: reward keys; by default every reward of the env.
         out_keys: one key per reward; by default `"episode_" + ` the name of the reward, beside it.
         reset_keys: the reset mask that governs each reward; by default that of its done group.
-        reward_spec: whether the sums are declared among the rewards rather than the observations.
+        reward_spec: declare the sums among the rewards rather than the observations. A root holds
+            no rewards, so the transform itself then remembers the sums and is not batchable.
 
     Raises:
         SpecError: the numbers of keys differ.
@@ -101,7 +103,39 @@ class RewardSum(Tracker):
             for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True)
         ]
 
+    @property
+    def batchable(self) -> bool:  # type: ignore[override]
+        """Whether the sums travel in the TensorDict."""
+        return not self.reward_spec
+
+    # ---------------------------------------------------------------- state, with `reward_spec`
+
+    def _owns_buffer(self, name: str) -> bool:
+        return any(name == buffer_name(key, "total") for key in self.out_keys)
+
+    def _remembered(self, key: NestedKey) -> Tensor | None:
+        return getattr(self, buffer_name(key, "total"), None)
+
+    def _step_remembering(
+        self, tensordict: TensorDictBase, next_tensordict: TensorDictBase
+    ) -> TensorDictBase:
+        mask = find_mask(tensordict, name="_step")
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
+            total = next_tensordict[in_key]
+            before = self._remembered(out_key)
+            if before is not None:
+                total = total + before
+                if mask is not None:
+                    total = torch.where(expand_mask(mask, total), total, before)
+            self._put_buffer(buffer_name(out_key, "total"), total.clone())
+            next_tensordict.set(out_key, total)
+        return next_tensordict
+
+    # ---------------------------------------------------------------- data
+
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        if self.reward_spec:
+            return self._step_remembering(tensordict, next_tensordict)
         for in_path, in_leaf, out_path, out_leaf in self._plan:
             source, before, after = next_tensordict, tensordict, next_tensordict
             for name in in_path:
@@ -124,10 +158,14 @@ class RewardSum(Tracker):
             total = self._zero(in_key, tensordict_reset)
             mask = find_mask(tensordict, () if isinstance(reset_key, str) else reset_key[:-1])
             if mask is not None:
-                old = tensordict.get(out_key, None)
+                remembered = self._remembered(out_key)
+                old = remembered if self.reward_spec else tensordict.get(out_key, None)
                 if old is not None:
                     total = torch.where(expand_mask(mask, old), 0.0, old)
-            tensordict_reset.set(out_key, total)
+            if self.reward_spec:
+                self._put_buffer(buffer_name(out_key, "total"), total)
+            else:
+                tensordict_reset.set(out_key, total)
         return tensordict_reset
 
     def _zero(self, in_key: NestedKey, tensordict: TensorDictBase) -> Tensor:
@@ -194,6 +232,10 @@ class RewardSum(Tracker):
         self._rewards = {key: unbounded_like(rewards[key]) for key in self.in_keys}
         self._batch_ndim = output_spec.ndim
         self._plan_keys(done_groups(output_spec["full_done_spec"]))
+
+    def transform_state_spec(self, state_spec: Composite) -> Composite:
+        """Declare the sums as inputs: a step reads the ones before it."""
+        return state_spec if self.reward_spec else self._add(state_spec)
 
     @property
     def _group(self) -> str:

@@ -15,7 +15,7 @@ from rl.envs.transforms.done_groups import (
     expand_mask,
     find_mask,
 )
-from rl.envs.transforms.leaf_spec import leaf_keys
+from rl.envs.transforms.leaf_spec import leaf_keys, put_leaf
 from rl.envs.transforms.tracker import Tracker
 
 __all__ = ["StepCounter"]
@@ -38,7 +38,8 @@ class StepCounter(Tracker):
 
     Args:
         max_steps: the number of steps after which a trajectory is truncated; None for no limit.
-        truncated_key: leaf name of the truncation flag.
+        truncated_key: leaf name of the truncation flag; one that is not called `truncated` is
+            declared among the observations, as a done flag of that name has no meaning.
         step_count_key: leaf name of the counter.
         update_done: whether `done` follows the truncation.
 
@@ -163,14 +164,22 @@ class StepCounter(Tracker):
             for group in self._groups or (DoneGroup((), torch.Size((*batch_size, 1))),)
         ]
 
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        """Add the counters, and the truncation flag if it has a name of its own."""
+        spec = super().transform_observation_spec(observation_spec)
+        if self.max_steps is not None and self.truncated_key != "truncated":
+            self._add_flags(spec, self._groups or ())
+        return spec
+
     def transform_done_spec(self, done_spec: Composite) -> Composite:
         """Add the truncation flag to each done group, if there is a limit."""
-        if self.max_steps is None:
-            return done_spec
-        for group in done_groups(done_spec):
-            key = group.key(self.truncated_key)
-            if key not in leaf_keys(done_spec):
-                done_spec[key] = Binary(
-                    shape=group.shape, dtype=torch.bool, device=done_spec.device
-                )
+        if self.max_steps is not None and self.truncated_key == "truncated":
+            self._add_flags(done_spec, done_groups(done_spec))
         return done_spec
+
+    def _add_flags(self, spec: Composite, groups: tuple[DoneGroup, ...]) -> None:
+        for group in groups:
+            key = group.key(self.truncated_key)
+            if key not in leaf_keys(spec):
+                flag = Binary(shape=group.shape, dtype=torch.bool, device=group.device)
+                put_leaf(spec, key, flag, group.shape[:-1])
