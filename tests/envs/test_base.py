@@ -89,7 +89,7 @@ def test_debug_mode_checks_each_step():
     env = Wrong()
     env.rand_step(env.reset())
     env.run_type_checks = True
-    with pytest.raises((SpecError, ValueError, AssertionError), match="reward|float32|dtype"):
+    with pytest.raises((SpecError, ValueError, AssertionError), match=r"reward|float32|dtype"):
         env.rand_step(env.reset())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tensordict import LazyStackedTensorDict, TensorDict
+from tensordict.nn import TensorDictModule
 from torch import nn
 
 from rl.core import MissingKeyError, RLError
@@ -95,10 +96,10 @@ def test_a_module_on_tensors_reads_observations_and_writes_actions():
 
 
 def test_a_policy_that_reads_an_absent_key_is_named():
-    from tensordict.nn import TensorDictModule
-
     policy = TensorDictModule(nn.Linear(1, 2), in_keys=["observations"], out_keys=["action"])
-    with pytest.raises(MissingKeyError, match=r"TensorDictModule reads `observations`.*CountingEnv"):
+    with pytest.raises(
+        MissingKeyError, match=r"TensorDictModule reads `observations`.*CountingEnv"
+    ):
         CountingEnv().rollout(2, policy)
 
 

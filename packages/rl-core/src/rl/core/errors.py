@@ -1,4 +1,4 @@
-"""The error tree: every error of the six wheels is an `RLError` and the builtin a caller would catch."""
+"""The error tree: each error is an `RLError` and the builtin that a caller would catch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transforms: a function on specs and a function on data that agree, usable in an env, a buffer or a model."""
+"""Transforms: a function on specs and one on data that agree, for envs, buffers and models."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ class TransformContainer(Protocol):
 class Transform(nn.Module):
     """A pair of functions, spec → spec and data → data, with the phases in which it acts.
 
-    A subclass that maps tensors one by one writes `_apply_transform` and `_transform_spec` (and their
-    inverses); one that needs several keys or the state of the episode overrides `_call`, `_step` or
-    `_reset` and the spec function of the group that it changes.
+    A subclass that maps tensors one by one writes `_apply_transform` and `_transform_spec` (and
+    their inverses); one that needs several keys or the state of the episode overrides `_call`,
+    `_step` or `_reset` and the spec function of the group that it changes.
 
     Phases:
         reset: `_reset(tensordict, tensordict_reset)`; by default `_call(tensordict_reset)`.
         step: `_step(tensordict, next_tensordict)`; by default `_call(next_tensordict)`.
-        sample, or use as a module: `forward(tensordict)`; by default `_call` after a check of the keys.
+        sample, or use as a module: `forward(tensordict)`; by default `_call` after a check of the
+            keys.
         write, or the way into an env: `inv(tensordict)`; by default `_inv_apply_transform` per key.
 
-    On a partial reset `tensordict_reset` is full-sized; the outermost env keeps the old rows wherever the
-    mask `"_reset"` of `tensordict` is false.
+    On a partial reset `tensordict_reset` is full-sized; the outermost env keeps the old rows
+    wherever the mask `"_reset"` of `tensordict` is false.
 
     Args:
         in_keys: keys read on the way out.
@@ -58,8 +59,8 @@ class Transform(nn.Module):
         tensor([2., 2., 2.])
     """
 
-    #: T(stack(x_i)) equals stack(T(x_i)) and all state lives in the TensorDict, so that a vector env
-    #: may run one transform over all its envs instead of one per env.
+    #: T(stack(x_i)) equals stack(T(x_i)) and all state lives in the TensorDict, so that a vector
+    #: env may run one transform over all its envs instead of one per env.
     batchable: ClassVar[bool] = False
 
     def __init__(

@@ -19,8 +19,9 @@ __all__ = ["ActionCheck"]
 class ActionCheck:
     """Raise at the first action that cannot be meant; cost two lookups per step afterwards.
 
-    The dtype must be of the spec's kind (floating, or integer and bool), the shape the spec's, and the
-    first discrete action must lie in the domain. Continuous actions out of bounds are left to the env.
+    The dtype must be of the spec's kind (floating, or integer and bool), the shape the spec's, and
+    the first discrete action must lie in the domain. Continuous actions out of bounds are left to
+    the env.
 
     Args:
         env: the env whose action specs count.
@@ -50,7 +51,8 @@ class ActionCheck:
         present = [str(k) for k in tensordict.keys(True, True)]
         return MissingKeyError(
             f"The action `{key}` of {type(self._env).__name__} is not in the TensorDict (keys: "
-            f"{present}). {nearest(str(key), present)} Let the policy write it (`out_keys=[{key!r}]`)."
+            f"{present}). {nearest(str(key), present)} "
+            f"Let the policy write it (`out_keys=[{key!r}]`)."
         )
 
     def _check(self, key: NestedKey, action: Tensor, tensordict: TensorDictBase) -> None:
@@ -58,7 +60,8 @@ class ActionCheck:
         name = type(self._env).__name__
         if action.dtype.is_floating_point != spec.dtype.is_floating_point:
             raise SpecError(
-                f"`{key}` has dtype {action.dtype}, expected {spec.dtype} by the {type(spec).__name__} "
+                f"`{key}` has dtype {action.dtype}, expected {spec.dtype} by the "
+                f"{type(spec).__name__} "
                 f"action spec of {name}: {_dtype_fix(spec)}"
             )
         extra = tensordict.batch_size[: tensordict.ndim - self._env.ndim]
@@ -70,7 +73,8 @@ class ActionCheck:
             )
         if not spec.dtype.is_floating_point and not extra and not spec.is_in(action.to(spec.dtype)):
             raise SpecError(
-                f"`{key}` is not in the domain of the {type(spec).__name__} action spec of {name}; got "
+                f"`{key}` is not in the domain of the {type(spec).__name__} action spec of "
+                f"{name}; got "
                 f"{action.tolist()}: {_dtype_fix(spec)}"
             )
 

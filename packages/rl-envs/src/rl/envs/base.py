@@ -29,8 +29,8 @@ __all__ = ["EnvBase"]
 class EnvBase(nn.Module):
     """An environment: specs, `reset`, `step`, and what follows from them.
 
-    A subclass sets its specs in the constructor and writes `_reset`, `_step` and `_set_seed`. Each returns
-    fresh tensors: what an env hands out is never written again.
+    A subclass sets its specs in the constructor and writes `_reset`, `_step` and `_set_seed`. Each
+    returns fresh tensors: what an env hands out is never written again.
 
     Args:
         device: where data is delivered; None leaves tensors where the simulator makes them.
@@ -63,7 +63,8 @@ class EnvBase(nn.Module):
 
     #: whether the env only takes data of its own batch size (a stateless env takes any)
     batch_locked: bool = True
-    #: what `append_transform` wraps an env in; `rl.envs.transformed` fills it in, as it needs this class
+    #: what `append_transform` wraps an env in; `rl.envs.transformed` fills it in, as it needs this
+    #: class
     transformed_class: ClassVar[type[EnvBase]]
 
     def __init__(
@@ -91,8 +92,8 @@ class EnvBase(nn.Module):
         """Return the first observation (and flags, if any is true) of each env.
 
         Args:
-            tensordict: what `reset` was called with; may hold `_reset` masks. On a partial reset the rows
-                that are not reset may hold anything: `reset` puts the old ones back.
+            tensordict: what `reset` was called with; may hold `_reset` masks. On a partial reset
+                the rows that are not reset may hold anything: `reset` puts the old ones back.
             kwargs: what else `reset` was called with.
         """
         raise NotImplementedError
@@ -110,8 +111,8 @@ class EnvBase(nn.Module):
     def resume_state(self) -> dict[str, Any]:
         """Return what, besides the specs, a new env of this class needs to go on exactly from here.
 
-        The result is a nested dict of tensors, numbers, strings and None, for a checkpoint. An env whose
-        state travels in the TensorDict has none.
+        The result is a nested dict of tensors, numbers, strings and None, for a checkpoint. An env
+        whose state travels in the TensorDict has none.
 
         Raises:
             RLError: the env cannot be resumed exactly.
@@ -257,8 +258,9 @@ class EnvBase(nn.Module):
         """Take one step: read the action, write `"next"` into `tensordict` and return it.
 
         Args:
-            tensordict: [*B] root with the action. Entries that the policy already wrote under "next" are
-                kept; a `"_step"` mask [*B] or [*B, 1] leaves the envs where it is false as they are.
+            tensordict: [*B] root with the action. Entries that the policy already wrote under
+                "next" are kept; a `"_step"` mask [*B] or [*B, 1] leaves the
+                envs where it is false as they are.
 
         Raises:
             MissingKeyError: there is no action.
@@ -299,9 +301,10 @@ class EnvBase(nn.Module):
         """Start a new episode in every env, or where the `"_reset"` mask is true.
 
         Args:
-            tensordict: None, or a root. With `"_reset"` masks ([*B] or [*B, 1] bool, at the level of their
-                done flag; one at the root rules the nested ones) only these envs are reset and the data of
-                the others is kept. It is updated in place and returned, without the masks.
+            tensordict: None, or a root. With `"_reset"` masks ([*B] or [*B, 1] bool, at the level
+                of their done flag; one at the root rules the nested ones) only these envs are
+                reset and the data of the others is kept. It is updated in place and returned,
+                without the masks.
             set_state: start from the state in `tensordict`, for envs that can.
             kwargs: handed to `_reset`.
 

@@ -1,4 +1,4 @@
-"""`check_env_specs`: compare what an env says with what it does, and report every mismatch at once."""
+"""`check_env_specs`: compare what an env says with what it does; report all mismatches."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ def _unexpected(key: NestedKey, value: object, phase: str) -> Mismatch:
         phase=phase,
         expected="nothing",
         got=f"{shape}{dtype}",
-        fix=f"add `{key}` to `observation_spec` (or `state_spec`), or do not write it in `_{phase}`",
+        fix=(
+            f"add `{key}` to `observation_spec` (or `state_spec`), or do not write it in `_{phase}`"
+        ),
     )
 
 

@@ -62,7 +62,8 @@ def make_env(create_env_fn: Any, create_env_kwargs: dict[str, Any] | None = None
         return create_env_fn
     if not callable(create_env_fn):
         raise TypeError(
-            f"Expected an env or a function that makes one, got {type(create_env_fn).__name__}: pass "
+            f"Expected an env or a function that makes one, got "
+            f"{type(create_env_fn).__name__}: pass "
             '`lambda: GymEnv("CartPole-v1")` or the env itself.'
         )
     return create_env_fn(**(create_env_kwargs or {}))

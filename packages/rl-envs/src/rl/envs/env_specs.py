@@ -38,7 +38,7 @@ class StepKeys:
         return [group.key("_reset") for group in self.done_groups]
 
     def any_done(self, tensordict: TensorDictBase) -> bool:
-        """Tell whether any trajectory of `tensordict` (a root, or the content of "next") is over."""
+        """Tell whether any trajectory of a root, or of the content of "next", is over."""
         return any([bool(tensordict[group.done].any()) for group in self.done_groups])
 
 
@@ -73,7 +73,8 @@ class EnvSpecs:
         """Replace the spec of `group`; a leaf becomes the group's single entry.
 
         Raises:
-            SpecError: the spec lacks the batch size, or a leaf is given where a Composite is needed.
+            SpecError: the spec lacks the batch size, or a leaf is given where a Composite is
+                needed.
         """
         if not isinstance(spec, Composite):
             spec = self._from_leaf(group, spec)
@@ -109,7 +110,8 @@ class EnvSpecs:
 
     def _batch_error(self, group: str, spec: TensorSpec) -> SpecError:
         return SpecError(
-            f"`{group}_spec` has shape {list(spec.shape)}, expected it to start with the env's batch "
+            f"`{group}_spec` has shape {list(spec.shape)}, expected it to start with the "
+            f"env's batch "
             f"size {list(self.batch_size)}: `spec.expand({list(self.batch_size)} + ...)` or "
             f"`Composite(..., shape={list(self.batch_size)})`."
         )

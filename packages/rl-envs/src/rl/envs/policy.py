@@ -25,8 +25,9 @@ def as_policy(env: EnvBase, policy: Any, *, trust_policy: bool = False) -> Polic
 
     Args:
         env: the env to act in.
-        policy: None for random actions; a TensorDict module or a function on TensorDicts, used as it is; or
-            an `nn.Module` on tensors, which reads the observation keys and writes the action keys.
+        policy: None for random actions; a TensorDict module or a function on TensorDicts, used as
+            it is; or an `nn.Module` on tensors, which reads the observation keys and writes the
+            action keys.
         trust_policy: use `policy` as it is, whatever it looks like.
     """
     if policy is None:
@@ -54,7 +55,9 @@ def check_policy_reads(env: EnvBase, policy: Policy, tensordict: TensorDictBase)
         if tensordict.get(key, None) is None:
             present = [str(k) for k in tensordict.keys(True, True)]
             raise MissingKeyError(
-                f"The policy {type(policy).__name__} reads `{key}`, which {type(env).__name__} does not "
-                f"write (keys: {present}). {nearest(str(key), present)} Change the module's `in_keys`, or "
+                f"The policy {type(policy).__name__} reads `{key}`, which "
+                f"{type(env).__name__} does not "
+                f"write (keys: {present}). {nearest(str(key), present)} Change the "
+                "module's `in_keys`, or "
                 "add the transform that writes the key (`TensorDictPrimer` for a hidden state)."
             )

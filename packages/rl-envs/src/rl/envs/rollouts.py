@@ -45,10 +45,12 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
         callback: called as `callback(env, tensordict)` after each step, with the whole transition.
         auto_reset: start from a reset; otherwise from `tensordict`.
         auto_cast_to_device: move roots to the policy's device and back around each call.
-        break_when_any_done: stop at the first end of a trajectory (the default). False resets the envs that
-            are done and goes on.
-        break_when_all_done: stop when every env has been done; those that are done stand still meanwhile.
-        return_contiguous: False for a lazy stack of the steps; None picks it for ragged or non-tensor data.
+        break_when_any_done: stop at the first end of a trajectory (the default). False resets the
+            envs that are done and goes on.
+        break_when_all_done: stop when every env has been done; those that are done stand still
+            meanwhile.
+        return_contiguous: False for a lazy stack of the steps; None picks it for ragged or
+            non-tensor data.
         tensordict: the root to start from, or what the reset is called with.
         set_truncated: mark the last step truncated and done wherever it is not done.
         out: a `[*B, max_steps]` TensorDict to write into.
@@ -85,7 +87,8 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
 def _stop_rule(any_done: bool | None, all_done: bool | None) -> str:
     if any_done and all_done:
         raise RLError(
-            "`break_when_any_done` and `break_when_all_done` contradict each other: pass one of them."
+            "`break_when_any_done` and `break_when_all_done` contradict each other: "
+            "pass one of them."
         )
     if all_done:
         return "all"
@@ -136,7 +139,7 @@ def _run(
 
 
 class Stepper:
-    """Steps an env from roots that one policy wrote; what is checked is checked at the first of them.
+    """Steps an env from the roots that one policy wrote, and checks the first of them.
 
     Args:
         env: the env.

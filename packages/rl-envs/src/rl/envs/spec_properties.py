@@ -10,7 +10,7 @@ __all__ = ["full_spec_property", "keys_property", "spec_property", "unbatched_pr
 
 
 def spec_property(group: str) -> property:
-    """Return `{group}_spec`: the leaf if the group has one (observations and states: a Composite)."""
+    """Return `{group}_spec`: the leaf if there is one (observation and state: a Composite)."""
 
     def read(env: Any) -> TensorSpec:  # noqa: ANN401 (an `EnvBase`)
         spec = env._get_spec(group)

@@ -8,8 +8,8 @@ import torch
 from tensordict import NestedKey, TensorDictBase, is_tensor_collection
 from torch import Tensor
 
-from rl.core.errors import RLError, ShapeError
 from rl.core.contract import complete_done
+from rl.core.errors import RLError, ShapeError
 
 if TYPE_CHECKING:
     from rl.envs.base import EnvBase
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "all_groups_done",
     "check_not_done",
-    "maybe_reset",
     "keep_where",
+    "maybe_reset",
     "merge_reset",
     "next_of",
     "partial_next_of",
@@ -60,7 +60,7 @@ def partial_next_of(env: EnvBase, tensordict: TensorDictBase, mask: Tensor) -> T
 
 
 def keep_where(mask: Tensor, new: TensorDictBase, old: TensorDictBase) -> TensorDictBase:
-    """Return `new` where the [*B] or [*B, 1] mask is true and `old` elsewhere, key by key of `new`."""
+    """Return `new` where the [*B] or [*B, 1] mask is true and `old` elsewhere, for `new`'s keys."""
     return _where(mask.reshape(new.batch_size), new, old)
 
 

@@ -17,8 +17,8 @@ __all__ = ["Tape"]
 class Tape:
     """Records one transition per `append` and gives them back as one `[*B, T]` batch.
 
-    Dense data is kept as tuples of leaves and stacked once per leaf: no TensorDict is copied or stacked.
-    Ragged or non-tensor data is kept as TensorDicts and takes the slower road.
+    Dense data is kept as tuples of leaves and stacked once per leaf: no TensorDict is copied or
+    stacked. Ragged or non-tensor data is kept as TensorDicts and takes the slower road.
 
     What is appended must not be written in place afterwards.
 
@@ -121,8 +121,10 @@ class _Node:
         expected = {*self.keys, *(key for key, _ in self.nested)}
         if found != expected:
             raise RLError(
-                f"The keys of a step changed during the rollout: new {sorted(found - expected)}, missing "
-                f"{sorted(expected - found)}. Let the env and the policy write the same keys at every "
+                f"The keys of a step changed during the rollout: new "
+                f"{sorted(found - expected)}, missing "
+                f"{sorted(expected - found)}. Let the env and the policy write the same "
+                "keys at every "
                 "step and reset, or pass `return_contiguous=False`."
             )
         place = {key: index for index, key in enumerate(order)}
@@ -180,7 +182,7 @@ def _steps(tree: dict, time_dim: int) -> int:
 
 
 def _is_dense(tensordict: TensorDictBase) -> bool:
-    """Tell whether every leaf is a plain tensor in plain TensorDicts with at least one leaf each."""
+    """Tell whether every leaf is a tensor, in plain TensorDicts with at least one leaf each."""
     if not isinstance(tensordict, TensorDict):
         return False
     for value in tensordict.values():

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Size, Tensor
 
-from rl.core import Composite, Compose, RLError, TensorSpec, Transform
+from rl.core import Compose, RLError, TensorSpec, Transform
 from rl.core.transform import as_transform
 from rl.envs import stepping
 from rl.envs.base import EnvBase
@@ -24,8 +24,8 @@ class TransformedEnv(EnvBase):
     """An env and a chain of transforms, from the env outwards.
 
     Args:
-        env: the env to see through the transforms. Another `TransformedEnv` is taken apart, so that all
-            transforms form one chain; pass `auto_unwrap=False` to keep the nesting.
+        env: the env to see through the transforms. Another `TransformedEnv` is taken apart, so
+            that all transforms form one chain; pass `auto_unwrap=False` to keep the nesting.
         transform: a transform, a `Compose`, or a function on TensorDicts; an empty chain if None.
         cache_specs: derive the specs once, not at each access.
         auto_unwrap: whether a nested `TransformedEnv` is taken apart.

@@ -1,4 +1,4 @@
-"""`SingleCollector`: run a policy in an env, in this process, and hand out batches of transitions."""
+"""`SingleCollector`: run a policy in an env, in this process, and hand out batches."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ __all__ = ["SingleCollector"]
 class SingleCollector(BaseCollector):
     """Collects batches of `frames_per_batch` transitions in this process.
 
-    Trajectories go on from one batch to the next. Each batch is `[*B, T]` with the last dim named "time";
-    `("collector", "traj_ids")` numbers the trajectories.
+    Trajectories go on from one batch to the next. Each batch is `[*B, T]` with the last dim named
+    "time"; `("collector", "traj_ids")` numbers the trajectories.
 
     Args:
         create_env_fn: an env, or a function that makes one.
         policy: what acts (see `rl.envs.policy.as_policy`); random actions if None.
         policy_factory: makes the policy, instead of `policy`.
-        frames_per_batch: transitions per batch, summed over the env's batch; rounded up to a multiple of it.
+        frames_per_batch: transitions per batch, summed over the env's batch; rounded up to a
+            multiple of it.
         total_frames: transitions in all, or -1 for no end; the last batch is a whole one.
         device: default of the three devices below.
         storing_device: where batches are delivered.
@@ -60,8 +61,8 @@ class SingleCollector(BaseCollector):
 
     Example:
         >>> from rl.envs import GymEnv
-        >>> for batch in SingleCollector(GymEnv("CartPole-v1"), frames_per_batch=50, total_frames=100):
-        ...     batch.shape
+        >>> for batch in SingleCollector(GymEnv("CartPole-v1"), frames_per_batch=50,
+        total_frames=100): ...     batch.shape
         torch.Size([50])
         torch.Size([50])
     """
@@ -157,16 +158,18 @@ class SingleCollector(BaseCollector):
         whole = -(-frames // envs) * envs
         if whole != frames:
             warnings.warn(
-                f"`frames_per_batch={frames}` is no multiple of the {envs} envs: each batch holds {whole}.",
+                f"`frames_per_batch={frames}` is no multiple of the {envs} envs: "
+                f"each batch holds {whole}.",
                 stacklevel=3,
             )
         return whole
 
     def _whole_total(self, total: int) -> int:
         if total > 0 and total % self.frames_per_batch:
+            whole = -(-total // self.frames_per_batch) * self.frames_per_batch
             warnings.warn(
-                f"`total_frames={total}` is no multiple of `frames_per_batch={self.frames_per_batch}`: "
-                f"{-(-total // self.frames_per_batch) * self.frames_per_batch} frames are collected.",
+                f"`total_frames={total}` is no multiple of the {self.frames_per_batch} frames of a "
+                f"batch: {whole} are collected.",
                 stacklevel=3,
             )
         return total
@@ -237,7 +240,7 @@ class SingleCollector(BaseCollector):
     # ------------------------------------------------------------------ state
 
     def update_policy_weights_(self, policy_or_weights: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
-        """Copy the trained weights into the collecting policy; nothing to do if they are the same."""
+        """Copy the trained weights into the collecting policy, if that is another module."""
         self._weights.update(policy_or_weights)
 
     def set_seed(self, seed: int, static_seed: bool = False) -> int:

@@ -14,9 +14,10 @@ __all__ = ["Journal"]
 class Journal:
     """Stands before a gymnasium env and remembers how its episode began and which actions followed.
 
-    An env whose only randomness is its `np_random` is a function of the generator's state at the reset and
-    of the actions since. Replaying them brings a new env of the same kind to the same state, bit for bit,
-    whatever the simulator keeps inside. The last observation is kept to prove it.
+    An env whose only randomness is its `np_random` is a function of the generator's state at the
+    reset and of the actions since. Replaying them brings a new env of the same kind to the same
+    state, bit for bit, whatever the simulator keeps inside. The last observation is kept to prove
+    it.
 
     Args:
         env: a single gymnasium env.
@@ -79,7 +80,8 @@ class Journal:
         if not _equal(observation, state["last"]):
             raise CheckpointError(
                 f"{self._env.unwrapped.__class__.__name__} cannot be resumed: after replaying "
-                f"{len(state['actions'])} actions its observation differs from the saved one. It draws "
+                f"{len(state['actions'])} actions its observation differs from the saved "
+                "one. It draws "
                 "random numbers from elsewhere than `np_random`, or another version is installed."
             )
 

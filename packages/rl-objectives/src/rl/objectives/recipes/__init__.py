@@ -1,1 +1,1 @@
-"""Recipes: one readable file per algorithm, from the public parts of rl-envs, rl-data and this wheel."""
+"""Recipes: one readable file per algorithm, made of the public parts of the wheels."""

@@ -29,7 +29,7 @@ def sizes_of(env: EnvBase) -> tuple[int, int]:
         SpecError: the observation is no single vector.
     """
     spec = env.observation_spec_unbatched
-    if "observation" not in spec.keys() or len(spec["observation"].shape) != 1:
+    if "observation" not in spec or len(spec["observation"].shape) != 1:
         raise SpecError(
             f"The recipe reads one flat `observation`, {env} gives {list(spec.keys(True, True))}: "
             "flatten and concatenate them (`gymnasium.wrappers.FlattenObservation`)."
@@ -40,13 +40,14 @@ def sizes_of(env: EnvBase) -> tuple[int, int]:
 def make_actor(
     env: EnvBase, hidden: tuple[int, ...], activation: type[nn.Module], *, orthogonal: bool = False
 ) -> ProbabilisticActor:
-    """Return a stochastic policy: tanh-normal for continuous actions, categorical for discrete ones.
+    """Return a stochastic policy: tanh-normal or, for discrete actions, categorical.
 
     Args:
         env: what the policy acts in.
         hidden: widths of the hidden layers.
         activation: between layers.
-        orthogonal: orthogonal weights, the last layer's small (Andrychowicz et al. 2021, section 3.2).
+        orthogonal: orthogonal weights, the last layer's small (Andrychowicz et al. 2021, section
+            3.2).
     """
     num_inputs, num_actions = sizes_of(env)
     spec = env.full_action_spec_unbatched
