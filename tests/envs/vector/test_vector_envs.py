@@ -123,6 +123,41 @@ def test_partial_reset(make):
     assert following.flatten().tolist() == [1, 3, 1]
 
 
+class DoneAtReset(CountingEnv):
+    """Is over at its second reset."""
+
+    resets = 0
+
+    def _reset(self, tensordict=None, **kwargs):
+        td = super()._reset(tensordict, **kwargs)
+        self.resets += 1
+        return td.set("done", torch.tensor([self.resets == 2])).set("terminated", td["done"])
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_done_after_a_partial_reset(make, flat):
+    env = make(2, functools.partial(DoneAtReset, 10))
+    root = env.step_mdp(env.rand_step(env.reset()))
+    if not flat:
+        root["observation"] = root["observation"].double()  # takes the general road
+    root["_reset"] = torch.tensor([[True], [False]])
+    with pytest.raises(RLError, match="allow_done_after_reset=True"):
+        env.reset(root)
+
+
+def test_partial_reset_keeps_what_is_not_the_envs(make):
+    env = make(2, functools.partial(CountingEnv, max_steps=10))
+    root = env.step_mdp(env.rand_step(env.reset()))
+    root["extra"] = torch.tensor([3.0, 4.0])
+    before = root["observation"]
+    root["_reset"] = torch.tensor([[True], [False]])
+    result = env.reset(root)
+    assert result is root
+    assert result["extra"].tolist() == [3.0, 4.0]
+    assert result["observation"].flatten().tolist() == [0, 1]
+    assert before.flatten().tolist() == [1, 1]  # the tensor handed out earlier is as it was
+
+
 def test_partial_step(make):
     env = make(3, functools.partial(CountingEnv, max_steps=10))
     root = env.rand_action(env.reset())

@@ -248,7 +248,7 @@ class GymWrapper(GymLikeEnv):
         self.__dict__["_quick"] = None
         return super().set_info_dict_reader(info_dict_reader, ignore_private)
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         if self._resets is None:
             return super()._reset(tensordict, **kwargs)
         mask = None
@@ -371,7 +371,7 @@ class GymEnv(GymWrapper):
         vectorization_mode: str = "sync",
         allow_done_after_reset: bool = False,
         run_type_checks: bool = False,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         if num_workers is not None and num_workers > 1:
             raise RLError(

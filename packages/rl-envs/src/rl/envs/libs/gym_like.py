@@ -182,7 +182,7 @@ class GymLikeEnv(EnvBase):
             reader(info, result)
         return result
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         del tensordict
         observation, info = self._reset_output_transform(self._env.reset(**self._seeded(kwargs)))
         return self._deliver(self.read_obs(observation), info)
@@ -245,7 +245,7 @@ class GymLikeEnv(EnvBase):
             specs.update(spec_of_info(info, self.batch_size, ignore_private=ignore_private))
         return self.set_info_dict_reader(default_info_dict_reader(spec=specs, ignore_private=False))
 
-    def close(self, **kwargs: Any) -> None:  # noqa: ANN401
+    def close(self, **kwargs: Any) -> None:
         """Close the simulator; closing twice is harmless."""
         if not self.is_closed:
             self._env.close(**kwargs)

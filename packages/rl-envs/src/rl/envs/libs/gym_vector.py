@@ -65,7 +65,7 @@ class VectorResets:
             )
         return _replace_rows(observation, final, done)
 
-    def reset(self, mask: np.ndarray | None, **kwargs: Any) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401
+    def reset(self, mask: np.ndarray | None, **kwargs: Any) -> tuple[Any, Mapping[str, Any]]:
         """Reset all envs, or those of the [N] mask; rows that are not reset hold anything.
 
         Raises:

@@ -114,7 +114,7 @@ class PendulumEnv(EnvBase):
         self.state_spec = state.clone()
         self.action_spec = Bounded(-torque, torque, shape=(1,), device=self.device)
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         if tensordict is None or "params" not in tensordict:
             size = torch.Size([]) if tensordict is None else tensordict.batch_size
             default = self._default["params"]

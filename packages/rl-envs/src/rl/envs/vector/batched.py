@@ -17,7 +17,7 @@ from rl.envs.vector.backend import Backend
 from rl.envs.vector.group import GROUPS
 from rl.envs.vector.hoisting import common_transform
 from rl.envs.vector.makers import makers_of
-from rl.envs.vector.rows import rows_of
+from rl.envs.vector.rows import BufferedRows, rows_of
 
 __all__ = ["BatchedEnvBase", "RowView"]
 
@@ -78,8 +78,23 @@ class BatchedEnvBase(EnvBase):
     def _masked_step_next(self, tensordict: TensorDictBase, mask: Tensor) -> TensorDictBase:
         return self._inner._masked_step_next(tensordict, mask)
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         return self._inner.reset_root(tensordict, **kwargs)
+
+    def reset(
+        self,
+        tensordict: TensorDictBase | None = None,
+        *,
+        set_state: bool = False,
+        **kwargs: Any,
+    ) -> TensorDictBase:
+        """Start a new episode in every env, or where `"_reset"` is true: see `EnvBase.reset`."""
+        plain = tensordict is not None and not set_state and not kwargs
+        # the quick road is there when no transform is in between
+        quick = plain and isinstance(self._inner, BufferedRows)
+        if quick and self._inner.reset_in_place(tensordict):
+            return tensordict
+        return super().reset(tensordict, set_state=set_state, **kwargs)
 
     # ------------------------------------------------------------------ seeds
 
@@ -133,7 +148,7 @@ class BatchedEnvBase(EnvBase):
 
     # ----------------------------------------------------------------- state
 
-    def state_dict(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # noqa: ANN401
+    def state_dict(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return the state of the hoisted transform, and of each env under `"worker{i}"`."""
         rows = range(self.num_workers)
         states = self.backend.call(rows, "state_dict", [()] * len(rows), kwargs)
@@ -142,7 +157,7 @@ class BatchedEnvBase(EnvBase):
             result["transform"] = self._inner.transform.state_dict()
         return result
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], **kwargs: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+    def load_state_dict(self, state_dict: Mapping[str, Any], **kwargs: Any) -> None:  # type: ignore[override]
         """Load what `state_dict` returned.
 
         Raises:
@@ -183,7 +198,7 @@ class BatchedEnvBase(EnvBase):
         super().to(device)
         return self
 
-    def close(self, **kwargs: Any) -> None:  # noqa: ANN401
+    def close(self, **kwargs: Any) -> None:
         """Close every env; closing twice is harmless."""
         if not self.is_closed:
             self.backend.close()

@@ -13,6 +13,7 @@ from torch import Tensor
 from rl.core import Composite, MissingKeyError
 from rl.envs.base import EnvBase
 from rl.envs.stepping import _where as where_rows
+from rl.envs.stepping import check_not_done
 from rl.envs.vector.backend import Backend
 from rl.envs.vector.group import GROUPS, EnvMeta
 from rl.envs.vector.shared_buffers import Buffers, Layout
@@ -129,6 +130,18 @@ class BufferedRows(_Rows):
         ]
         self._next = _Reader(self.buffers, "next", device)
         self._first = _Reader(self.buffers, "first", device)
+        first = self.buffers.arrays["first"]
+        self._first_leaves = [
+            (path[0], array, torch.from_numpy(array).dtype) for path, array in first.items()
+        ]
+        self._done = [array for path, array in first.items() if path[-1] == "done"]
+        self._is_flat = (
+            self.ndim == 1
+            and all(len(path) == 1 for path in first)
+            and self.reset_keys == ["_reset"]
+            and not self.stateless
+            and (device is None or device.type == "cpu")
+        )
 
     def _write_inputs(self, tensordict: TensorDictBase) -> None:
         for key, array, required in self._inputs:
@@ -167,7 +180,7 @@ class BufferedRows(_Rows):
             self.backend.step_masked()
         return where_rows(mask.reshape(self.batch_size), self._next.read(), still)
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         selected, split = self.reset_rows(tensordict)
         if kwargs or split or self._brings_state(tensordict):
             rows = selected.nonzero()[0].tolist()
@@ -178,6 +191,34 @@ class BufferedRows(_Rows):
             self.buffers.mask[:] = selected
             self.backend.reset_masked()
         return self._first.read()
+
+    def reset_in_place(self, tensordict: TensorDictBase) -> bool:
+        """Reset the envs that `"_reset"` selects, replacing only their rows of `tensordict`.
+
+        This is `EnvBase.reset` for the plain case, without a merge of full-sized results.
+
+        Returns:
+            False, with nothing done, when the case is not plain: several flags or nested entries,
+                an
+            env whose state is in the TensorDict, a mask or an entry of another shape.
+        """
+        mask = tensordict.get("_reset", None)
+        if mask is None or not self._is_flat or mask.numel() != self.num_rows:
+            return False
+        old = [tensordict.get(key, None) for key, _, _ in self._first_leaves]
+        if not all(map(_fits, old, self._first_leaves)):
+            return False
+        rows = mask.cpu().numpy().reshape(-1)
+        self.buffers.mask[:] = rows
+        self.backend.reset_masked()
+        for value, (key, array, _) in zip(old, self._first_leaves, strict=True):
+            fresh = value.numpy().copy()
+            np.copyto(fresh, array, where=rows.reshape(-1, *[1] * (array.ndim - 1)))
+            tensordict.set(key, torch.from_numpy(fresh))
+        if not self.allow_done_after_reset and any(array[rows].any() for array in self._done):
+            check_not_done(self, tensordict, {"_reset": mask.reshape(-1, 1)})
+        del tensordict["_reset"]
+        return True
 
     def _brings_state(self, tensordict: TensorDictBase | None) -> bool:
         return (
@@ -247,7 +288,7 @@ class StackedRows(_Rows):
         kept = root.select(*specs["observation"].keys(True, True), *specs["done"].keys(True, True))
         return kept.update(specs["reward"].zero())
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:  # noqa: ANN401
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         selected, _ = self.reset_rows(tensordict)
         rows = selected.nonzero()[0].tolist()
         fresh = dict(zip(rows, self.call_reset(rows, tensordict, kwargs), strict=True))
@@ -260,6 +301,17 @@ class StackedRows(_Rows):
                 for row in range(self.num_rows)
             ]
         )
+
+
+def _fits(value: Any, leaf: tuple[str, np.ndarray, torch.dtype]) -> bool:  # noqa: ANN401
+    """Tell whether an entry is a CPU tensor of the leaf's shape and dtype."""
+    return (
+        isinstance(value, Tensor)
+        and value.shape == leaf[1].shape
+        and value.dtype == leaf[2]
+        and value.device.type == "cpu"
+        and not value.requires_grad
+    )
 
 
 def _detached(tensordict: TensorDictBase) -> TensorDictBase:
