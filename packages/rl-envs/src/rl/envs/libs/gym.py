@@ -21,15 +21,10 @@ from rl.core import (
     nearest,
 )
 from rl.envs.libs.gym_backend import gym_backend
+from rl.envs.libs.gym_codecs import LeafCodec, is_dict_space
 from rl.envs.libs.gym_like import GymLikeEnv
 from rl.envs.libs.gym_roads import ResetSlot, StepSlot, TensorStep
-from rl.envs.libs.gym_spaces import (
-    LeafCodec,
-    gym_space_to_spec,
-    is_dict_space,
-    leaf_codecs,
-    value_at,
-)
+from rl.envs.libs.gym_spaces import gym_space_to_spec, leaf_codecs, value_at
 from rl.envs.libs.gym_vector import VectorResets, is_vector_env
 from rl.envs.libs.info_readers import InfoReader
 from rl.envs.libs.journal import Journal

@@ -10,7 +10,8 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import from_numpy
 
-from rl.envs.libs.gym_spaces import LeafCodec, value_at
+from rl.envs.libs.gym_codecs import LeafCodec
+from rl.envs.libs.gym_spaces import value_at
 from rl.envs.vector.slots import Slot
 
 __all__ = ["ResetSlot", "StepSlot", "TensorStep"]
