@@ -62,6 +62,7 @@ def test_train_writes_the_run_folder(toy, tmp_path, capsys):
         "checkpoint",
         "curve.png",
         "result.json",
+        ".lock",
     }
     result = json.loads((out / "result.json").read_text())
     assert result["frames"] == 200
@@ -118,7 +119,9 @@ def test_missing_tyro_says_the_pip_command(toy, monkeypatch, capsys):
     assert 'pip install "rl-core[cli]"' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_signal_then_resume_equals_uninterrupted(toy, toy_path, tmp_path, signum, code):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     assert main(["train", "toy", "--total-frames", "1000", "--out", str(whole)]) == 0
@@ -161,6 +164,20 @@ def test_kill_nine_falls_back_to_the_last_periodic_checkpoint(toy, toy_path, tmp
     (parted / "config.json").write_text(json.dumps(config))
     assert main(["resume", str(parted)]) == 0
     assert_same_run(whole, parted)
+
+
+def test_resume_of_a_run_in_training_names_the_process(
+    toy, toy_path, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("rl.core.cli.commands.STOPPING_S", 0.2)
+    process = start(toy_path, "train", "toy", "--pause-s", 0.05, "--out", tmp_path / "run")
+    try:
+        wait_for_metrics(tmp_path / "run", 1)
+        assert main(["resume", str(tmp_path / "run")]) == 1
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+    assert f"`kill {process.pid}`" in capsys.readouterr().err
 
 
 def test_resume_of_a_finished_run_says_so(toy, tmp_path, capsys):

@@ -33,6 +33,8 @@ def settings():
 
 def test_drawing_leaves_matplotlib_as_it_was(tmp_path):
     before = settings()
-    draw_curve(tmp_path / "c.svg", {"ppo": [[(0, 1.0), (5, 2.0)], [(0, 2.0), (5, 3.0)]], "none": []})
+    draw_curve(
+        tmp_path / "c.svg", {"ppo": [[(0, 1.0), (5, 2.0)], [(0, 2.0), (5, 3.0)]], "none": []}
+    )
     assert settings() == before
     assert "<svg" in (tmp_path / "c.svg").read_text()

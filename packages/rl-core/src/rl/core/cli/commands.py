@@ -22,6 +22,8 @@ tyro = optional("tyro", extra="rl-core[cli]")
 
 __all__ = ["evaluate", "list_recipes", "plot", "resume", "train"]
 
+STOPPING_S = 30.0
+
 
 def say(text: str) -> None:
     """Write a line to standard output."""
@@ -52,9 +54,12 @@ def train(name: str, flags: Sequence[str]) -> int:
 def resume(folder: str) -> int:
     """Continue the run in `folder`."""
     recipe, run = open_run(folder)
+    # a run that was just told to stop may still be saving
+    run.lock(wait_s=STOPPING_S)
     if (Path(folder) / "result.json").exists():
         content = read_run_file(Path(folder), "result.json")
         say(f"`{folder}` is finished, after {content['frames']} frames. See it with `rl eval`.")
+        run.close()
         return 0
     return _drive(recipe, run)
 

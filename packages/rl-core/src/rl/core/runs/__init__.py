@@ -1,6 +1,7 @@
 """Runs and recipes: the folder a training lives in, and the protocol that recipes follow."""
 
 from rl.core.runs.curve import draw_curve
+from rl.core.runs.lock import RunBusyError
 from rl.core.runs.metrics import read_metrics
 from rl.core.runs.recipe import RECIPES, Recipe, load_recipe, open_run
 from rl.core.runs.result import Evaluation, Result, versions
@@ -13,6 +14,7 @@ __all__ = [
     "Reporter",
     "Result",
     "Run",
+    "RunBusyError",
     "RunExistsError",
     "RunStopped",
     "draw_curve",

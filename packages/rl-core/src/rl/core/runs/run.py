@@ -16,6 +16,7 @@ from rl.core.errors import CheckpointError, RLError
 from rl.core.optional import is_module_available
 from rl.core.runs.config import config_to_json
 from rl.core.runs.curve import RETURN_KEY, draw_curve
+from rl.core.runs.lock import RunLock
 from rl.core.runs.metrics import MetricsLog, as_number, read_metrics
 from rl.core.runs.result import Evaluation, Result, versions
 
@@ -91,6 +92,7 @@ class Run:
         self.reporter: Reporter | None = None
         self.checkpoint_interval_s = float(getattr(config, "checkpoint_interval_s", 60.0))
         self._log = MetricsLog(folder / "metrics.jsonl") if folder is not None else None
+        self._lock = RunLock(folder) if folder is not None else None
         self._records: list[dict[str, Any]] = []
         self._stop_signal: int | None = None
         self._started = self._saved_at = time.monotonic()
@@ -132,6 +134,18 @@ class Run:
         """The records logged so far, each with `"frames"`."""
         return read_metrics(self._log.path) if self._log is not None else list(self._records)
 
+    def lock(self, wait_s: float = 0.0) -> None:
+        """Claim the folder for this process until `close`; `restore` does it too.
+
+        Args:
+            wait_s: how long to wait for another process that trains in it.
+
+        Raises:
+            RunBusyError: another process still trains in it.
+        """
+        if self._lock is not None:
+            self._lock.acquire(wait_s)
+
     def restore(self, components: Stateful) -> int:
         """Load the saved state into `components` and return its frames, 0 when nothing is saved.
 
@@ -140,7 +154,9 @@ class Run:
 
         Raises:
             CheckpointError: the checkpoint is damaged or belongs to other components.
+            RunBusyError: another process trains in the folder.
         """
+        self.lock()
         frames = 0
         saved = self._read()
         if saved is not None:
@@ -209,9 +225,10 @@ class Run:
 
     @contextmanager
     def stop_on_signals(self) -> Iterator[None]:
-        """Turn SIGTERM and SIGINT into `request_stop` for the length of a `with` block.
+        """Turn SIGTERM, SIGINT and SIGHUP into `request_stop` for the length of a `with` block.
 
-        A second SIGINT interrupts at once. Only the main thread of a program may use it.
+        A second SIGINT interrupts at once. A signal that is ignored stays so (`nohup`). Only the
+        main thread of a program may use it.
         """
 
         def handle(signum: int, frame: object) -> None:
@@ -219,7 +236,8 @@ class Run:
                 raise KeyboardInterrupt
             self.request_stop(signum)
 
-        before = {signum: signal.signal(signum, handle) for signum in _SIGNALS}
+        heard = [signum for signum in _SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]
+        before = {signum: signal.signal(signum, handle) for signum in heard}
         try:
             yield
         finally:
@@ -260,9 +278,11 @@ class Run:
         return result
 
     def close(self) -> None:
-        """Close the metrics file."""
+        """Close the metrics file and let go of the folder."""
         if self._log is not None:
             self._log.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def _read(self) -> dict[str, Any] | None:
         if not self.has_checkpoint:
@@ -286,7 +306,9 @@ class Run:
         draw_curve(self.folder / "curve.png", {self.recipe: [points]})
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+]
 
 
 def read_run_file(folder: Path, name: str) -> dict[str, Any]:
