@@ -9,7 +9,7 @@ from rl.envs.base import EnvBase
 
 
 class Counting(EnvBase):
-    """Row i observes its step count c: observation c * (1, 2, 3), pixels 10 c + channel, reward c."""
+    """After c steps: observation c * (1, 2, 3), pixels 10 c + channel, reward c."""
 
     def __init__(self, batch_size=(), length=100):
         super().__init__(batch_size=batch_size)
@@ -59,12 +59,15 @@ class Counting(EnvBase):
             self.count = torch.where(mask, 0, self.count)
         return self._observe()
 
+    def _masked_step_next(self, tensordict, mask):
+        old, mask = self.count, mask.reshape(self.count.shape)
+        after = self._step(tensordict)
+        self.count = torch.where(mask, self.count, old)
+        reward = torch.where(mask, after["reward"], 0.0)
+        return after.update(self._observe()).update({"reward": reward})
+
     def _step(self, tensordict):
-        mask = tensordict.get("_step", None)
-        moved = self.count + 1
-        self.count = (
-            moved if mask is None else torch.where(mask.reshape(moved.shape), moved, self.count)
-        )
+        self.count = self.count + 1
         done = self.count >= self.length
         return self._observe().update(
             {
@@ -80,7 +83,7 @@ class Counting(EnvBase):
 
 
 class Team(EnvBase):
-    """Two agents whose observation, reward and flags live under "agents"; agent j gets reward j + 1."""
+    """Two agents under "agents", with their own flags; agent j gets reward j + 1."""
 
     def __init__(self, batch_size=(), root_done=False):
         super().__init__(batch_size=batch_size)

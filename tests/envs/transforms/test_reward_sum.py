@@ -12,8 +12,8 @@ def test_sums_the_rewards(counting):
     data = env.rollout(4)  # rewards 1, 2, 3, 4
     assert data["episode_reward"].flatten().tolist() == [0, 1, 3, 6]
     assert data["next", "episode_reward"].flatten().tolist() == [1, 3, 6, 10]
-    assert "episode_reward" in env.observation_spec.keys()
-    assert "episode_reward" in env.full_state_spec.keys()
+    assert "episode_reward" in env.observation_spec
+    assert "episode_reward" in env.full_state_spec
 
 
 def test_starts_again_where_the_env_resets(counting):
@@ -37,11 +37,11 @@ def test_nested_rewards(team):
 
 def test_as_reward_it_remembers_the_sum(counting):
     env = TransformedEnv(counting((2,)), RewardSum(reward_spec=True))
-    assert "episode_reward" in env.full_reward_spec.keys()
-    assert "episode_reward" not in env.full_state_spec.keys()
+    assert "episode_reward" in env.full_reward_spec
+    assert "episode_reward" not in env.full_state_spec
     data = env.rollout(3)
     assert data["next", "episode_reward"][0].flatten().tolist() == [1, 3, 6]
-    assert "episode_reward" not in data.keys()
+    assert data.get("episode_reward", None) is None
     root = env.step_mdp(env.rand_step(env.reset()))
     root = env.reset(root.set("_reset", torch.tensor([[False], [True]])))
     assert env.rand_step(root)["next", "episode_reward"].flatten().tolist() == [3, 1]

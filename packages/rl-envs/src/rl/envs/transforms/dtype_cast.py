@@ -51,6 +51,7 @@ class DTypeCastTransform(Transform):
             in_keys=in_keys, out_keys=out_keys, in_keys_inv=in_keys_inv, out_keys_inv=out_keys_inv
         )
         self._every_key = in_keys is None and in_keys_inv is None
+        self._inputs_known = False
         self.dtype_in = dtype_in
         self.dtype_out = dtype_out
         self._plan: list[tuple[NestedKey, NestedKey]] | None = None
@@ -85,6 +86,8 @@ class DTypeCastTransform(Transform):
     @property
     def has_inverse(self) -> bool:
         """Whether an input is cast."""
+        if self._every_key and not self._inputs_known and self.parent is not None:
+            self._resolve_inputs(self.parent.input_spec)  # asked before the specs are derived
         return bool(self.in_keys_inv)
 
     # ---------------------------------------------------------------- specs
@@ -114,9 +117,13 @@ class DTypeCastTransform(Transform):
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """Return the specs of what the env takes, with the dtypes cast."""
         if self._every_key:
-            self.in_keys_inv = self._matching(input_spec, ("action", "state"))
-            self.out_keys_inv = list(self.in_keys_inv)
+            self._resolve_inputs(input_spec)
         return super().transform_input_spec(input_spec)
+
+    def _resolve_inputs(self, input_spec: Composite) -> None:
+        self.in_keys_inv = self._matching(input_spec, ("action", "state"))
+        self.out_keys_inv = list(self.in_keys_inv)
+        self._inputs_known = True
 
     def _matching(self, spec: Composite, groups: tuple[str, ...]) -> list[NestedKey]:
         found = []

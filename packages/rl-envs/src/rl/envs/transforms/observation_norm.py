@@ -177,7 +177,7 @@ class ObservationNorm(LazyBuffers, ObservationTransform):
         dims = _reduced_dims(data.ndim, batch_ndim, reduce_dim, keep_dims)
         if math.prod(data.shape[dim] for dim in dims) < 2:
             raise RLError(
-                f"{num_iter} steps have no standard deviation: take more than one step (`num_iter`)."
+                f"`num_iter={num_iter}` gives no standard deviation: take more than one step."
             )
         mean = data.mean(dims, keepdim=True)
         std = data.std(dims, keepdim=True)

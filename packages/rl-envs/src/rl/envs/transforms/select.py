@@ -111,30 +111,46 @@ class SelectTransform(Transform):
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """Return the specs of the entries that are kept."""
         keep = {"observation": False, "reward": self.keep_rewards, "done": self.keep_dones}
-        self._dropped = []
+        kept, gone = [], []
+        for group in GROUPS:
+            for key in output_spec[f"full_{group}_spec"].keys(True, True):
+                stays = keep[group] or _covered(key, self.selected_keys)
+                (kept if stays else gone).append(key)
+                if group == "done" and not stays:
+                    raise SpecError(
+                        f"`SelectTransform` would drop the done flag `{key}`, which the env needs: "
+                        "select it, or leave `keep_dones=True`."
+                    )
+        self._dropped = _largest(gone, kept)
         for group in GROUPS:
             name = f"full_{group}_spec"
             part = output_spec[name]
-            gone = [
-                key
-                for key in part.keys(True, True)
-                if not keep[group] and not _covered(key, self.selected_keys)
-            ]
-            if group == "done" and gone:
-                raise SpecError(
-                    f"`SelectTransform` would drop the done flag `{gone[0]}`, which the env needs: "
-                    "select it, or leave `keep_dones=True`."
-                )
-            for key in gone:
+            inside = [key for key in part.keys(True, True) if key in kept]
+            for key in _largest([key for key in part.keys(True, True) if key in gone], inside):
                 del part[key]
-            self._dropped += gone
             output_spec[name] = part
         return output_spec
 
 
+def _largest(gone: list[NestedKey], kept: list[NestedKey]) -> list[NestedKey]:
+    """Return the keys to drop, whole groups where nothing of them is kept."""
+    paths = {_path(key)[:length] for key in kept for length in range(1, len(_path(key)) + 1)}
+    result = []
+    for key in map(_path, gone):
+        depth = next(n for n in range(1, len(key) + 1) if key[:n] not in paths)
+        drop = key[0] if depth == 1 else key[:depth]
+        if drop not in result:
+            result.append(drop)
+    return result
+
+
+def _path(key: NestedKey) -> tuple[str, ...]:
+    return (key,) if isinstance(key, str) else key
+
+
 def _covered(key: NestedKey, keys: Iterable[NestedKey]) -> bool:
-    path = (key,) if isinstance(key, str) else key
-    chosen = {(other,) if isinstance(other, str) else other for other in keys}
+    path = _path(key)
+    chosen = {_path(other) for other in keys}
     return any(path[:length] in chosen for length in range(1, len(path) + 1))
 
 
