@@ -8,6 +8,15 @@ from rl.llm import History, TransformersWrapper  # noqa: E402
 from rl.llm.testing import tiny_model, tiny_tokenizer  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Operations as small as these are slower with more threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     return tiny_tokenizer()

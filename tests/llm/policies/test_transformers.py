@@ -86,7 +86,7 @@ def test_the_end_token_is_kept_when_it_is_the_padding_token_too():
 
 
 def test_a_complete_answer_says_so(make_policy, chats, tokenizer):
-    out = make_policy(generate_kwargs={"max_new_tokens": 200})(chats)
+    out = make_policy(generate_kwargs={"max_new_tokens": 60})(chats)
     for row in range(2):
         written = out["tokens"].full[row][out["masks"].all_assistant_mask[row]]
         complete = int(written[-1]) == tokenizer.eos_token_id

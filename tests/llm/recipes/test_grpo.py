@@ -98,4 +98,3 @@ def test_the_reward_of_writing_digits_rises():
 def test_the_model_learns_to_answer(seed):
     result = grpo.train(grpo.Config(seed=seed))
     assert result.eval_return_mean >= 0.8
-    assert result.wall_s < 180

@@ -174,7 +174,7 @@ class History(TensorClass["nocast"]):
         chat_template_name: str | None = None,
         tokenize: bool = False,
         padding_side: str = "right",
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> str | list[str] | TensorDict:
         """Print the conversations, as text or as tokens with the mask of the assistant's tokens.
 

@@ -36,7 +36,7 @@ def render_chat(
     *,
     chat_template: str | None = None,
     add_generation_prompt: bool = False,
-    **kwargs: Any,  # noqa: ANN401
+    **kwargs: Any,
 ) -> str:
     """Return the text of one conversation.
 
@@ -63,7 +63,7 @@ def encode_chat(
     *,
     chat_template: str | None = None,
     add_generation_prompt: bool = False,
-    **kwargs: Any,  # noqa: ANN401
+    **kwargs: Any,
 ) -> EncodedChat:
     """Return the tokens of one conversation and which of them the assistant wrote.
 

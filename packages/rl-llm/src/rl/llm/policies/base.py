@@ -180,7 +180,7 @@ class LLMWrapperBase(TensorDictModuleBase):
         """What sampling divides the logits by; scoring divides by the same."""
 
     @abstractmethod
-    def get_new_version(self, **kwargs: Any) -> LLMWrapperBase:  # noqa: ANN401
+    def get_new_version(self, **kwargs: Any) -> LLMWrapperBase:
         """Return a wrapper of the same model with other arguments, such as `generate=False`."""
 
     # ---------------------------------------------------------------- forward

@@ -66,7 +66,7 @@ class TransformersWrapper(LLMWrapperBase):
         *,
         tokenizer: Any = None,  # noqa: ANN401
         pad_model_input: bool = True,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         if isinstance(model, str):
             tokenizer = model if tokenizer is None else tokenizer
@@ -95,7 +95,7 @@ class TransformersWrapper(LLMWrapperBase):
         """What the logits are divided by; 1 when greedy."""
         return float(self.generate_kwargs.get("temperature") or 1.0) if self.samples else 1.0
 
-    def get_new_version(self, **kwargs: Any) -> TransformersWrapper:  # noqa: ANN401
+    def get_new_version(self, **kwargs: Any) -> TransformersWrapper:
         """Return a wrapper of the same model with other arguments, such as `generate=False`."""
         merged = {**self._kwargs, **kwargs}
         if "generate" in kwargs:  # what fits the other way to use the model is not kept

@@ -16,6 +16,7 @@ from tensordict import TensorDict, TensorDictBase
 
 from rl.core.checkpoint import Checkpoint, GlobalRNGState
 from rl.core.runs import Evaluation, Result, Run
+from rl.core.seeding import set_seed_everywhere
 from rl.llm.history import History
 from rl.llm.objectives import GRPOLoss, MCAdvantage
 from rl.llm.policies import TransformersWrapper
@@ -139,7 +140,7 @@ def train(config: Config, run: Run | None = None) -> Result:
     """Train, from the run's checkpoint when it has one."""
     run = run or Run.start("grpo", config)
     torch.set_num_threads(config.num_threads)
-    torch.manual_seed(config.seed)
+    set_seed_everywhere(config.seed)
     policy = make_policy(config)
     advantage = MCAdvantage(config.group_size)
     loss = GRPOLoss(policy, clip_epsilon=config.clip_epsilon, entropy_coeff=config.entropy_coeff)
