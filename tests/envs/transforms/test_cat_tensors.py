@@ -4,7 +4,7 @@ from tensordict import TensorDict
 
 from rl.core import Bounded, Compose, MissingKeyError, RLError
 from rl.envs.transformed import TransformedEnv
-from rl.envs.transforms import CatTensors, SelectTransform
+from rl.envs.transforms import CatTensors, SelectTransform, StepCounter
 
 
 def _data():
@@ -29,9 +29,9 @@ def test_scalars_get_a_dimension():
 
 
 def test_default_is_every_observation(counting):
-    chain = Compose(SelectTransform("observation", "position"), CatTensors())
+    chain = Compose(SelectTransform("observation", "position"), StepCounter(), CatTensors())
     env = TransformedEnv(counting(), chain)
-    assert list(env.observation_spec.keys()) == ["observation_vector"]
+    assert sorted(env.observation_spec.keys()) == ["observation_vector", "step_count"]
     assert env.reset()["observation_vector"].shape == (5,)
 
 

@@ -8,6 +8,7 @@ from rl.envs.transforms import (
     InitTracker,
     NoopResetEnv,
     ObservationNorm,
+    RewardSum,
     StepCounter,
     ToTensorImage,
 )
@@ -54,11 +55,12 @@ def test_front_page_example(counting):
     assert env.transform[1].parent.observation_spec["pixels"].dtype == torch.uint8
 
 
-def test_a_counter_before_it_stays_as_it_is(counting):
-    env = TransformedEnv(
-        counting(), Compose(StepCounter(), InitTracker(), ObservationNorm(loc=1.0, scale=2.0))
-    )
-    assert env.rollout(3)["step_count"].flatten().tolist() == [0, 1, 2]
+def test_what_a_step_reads_back_stays_as_it_is(counting):
+    chain = Compose(StepCounter(), RewardSum(), InitTracker(), ObservationNorm(1.0, 2.0))
+    data = TransformedEnv(counting((2,)), chain).rollout(3)
+    assert data["step_count"][0].flatten().tolist() == [0, 1, 2]
+    assert data["next", "episode_reward"][0].flatten().tolist() == [1, 3, 6]
+    assert data["observation"][0, :, 0].tolist() == [1, 3, 5]
 
 
 def test_eps_bounds_the_scale():

@@ -13,6 +13,7 @@ from rl.core.errors import RLError
 from rl.core.specs import Composite, TensorSpec
 from rl.core.transform import Transform
 from rl.envs.transforms.leaf_spec import join_specs, leaf_keys
+from rl.envs.transforms.observation import fed_back_keys
 
 __all__ = ["CatTensors"]
 
@@ -26,7 +27,8 @@ class CatTensors(Transform):
         observation_vector: `[*B, ..., sum(D_i), ...]`.
 
     Args:
-        in_keys: entries to concatenate; every observation of the env by default.
+        in_keys: entries to concatenate; by default every observation that no step reads back (such
+            as `step_count`).
         out_key: key of the result.
         dim: negative; the dimension along which entries are joined.
         del_keys: remove the entries afterwards.
@@ -106,7 +108,8 @@ class CatTensors(Transform):
         observations = output_spec["full_observation_spec"]
         known = leaf_keys(observations)
         if self._every_key:
-            self.in_keys = [key for key in known if key != self.out_keys[0]]
+            left_out = {*fed_back_keys(self), self.out_keys[0]}
+            self.in_keys = [key for key in known if key not in left_out]
             self._order()
         for key in self.in_keys:
             if key not in known:

@@ -8,10 +8,18 @@ from rl.core.contract.keys import NestedKey
 from rl.core.specs import Composite
 from rl.core.transform import Transform
 
-__all__ = ["OBSERVATION_KEYS", "PIXEL_KEYS", "ObservationTransform"]
+__all__ = ["OBSERVATION_KEYS", "ObservationTransform", "fed_back_keys"]
 
 OBSERVATION_KEYS: tuple[NestedKey, ...] = ("observation", "pixels", "observation_state")
-PIXEL_KEYS: tuple[NestedKey, ...] = ("pixels",)
+
+
+def fed_back_keys(transform: Transform) -> set[NestedKey]:
+    """Return the observations that a step before `transform` reads back: states, such as sums.
+
+    A transform of "every observation" leaves them out: changing them would change the next step.
+    """
+    parent = transform.parent
+    return set() if parent is None else set(parent.full_state_spec.keys(True, True))
 
 
 class ObservationTransform(Transform):

@@ -14,7 +14,7 @@ from rl.core.errors import RLError, SpecError
 from rl.core.specs import Composite, TensorSpec
 from rl.envs.transforms.lazy_buffers import LazyBuffers
 from rl.envs.transforms.leaf_spec import leaf_keys, map_bounds, unbounded_like
-from rl.envs.transforms.observation import ObservationTransform
+from rl.envs.transforms.observation import ObservationTransform, fed_back_keys
 
 __all__ = ["ObservationNorm"]
 
@@ -30,7 +30,8 @@ class ObservationNorm(LazyBuffers, ObservationTransform):
     Args:
         loc: shift, a number or a tensor that broadcasts over the observation.
         scale: factor, likewise.
-        in_keys: observations to normalise; by default every floating-point observation of the env.
+        in_keys: observations to normalise; by default every floating-point one that no step reads
+            back (such as `episode_reward`).
         out_keys: keys written; `in_keys` by default.
         in_keys_inv: inputs that get the inverse map on their way into the env.
         out_keys_inv: the same inputs as the outside names them.
@@ -236,8 +237,11 @@ class ObservationNorm(LazyBuffers, ObservationTransform):
         """
         if self._all_float_keys:
             observations = output_spec["full_observation_spec"]
+            fed_back = fed_back_keys(self)
             self.in_keys = [
-                key for key in leaf_keys(observations) if observations[key].dtype.is_floating_point
+                key
+                for key in leaf_keys(observations)
+                if observations[key].dtype.is_floating_point and key not in fed_back
             ]
             self.out_keys = list(self.in_keys)
         else:
