@@ -35,7 +35,7 @@ BUDGET = {
     "double_to_float": (lambda: DoubleToFloat(), 20),
     "rename": (lambda: RenameTransform(["observation"], ["o"]), 30),
     "cat_tensors": (lambda: CatTensors(["observation"], "o"), 30),
-    "cat_frames": (lambda: CatFrames(3, -1, in_keys=["observation"]), 60),
+    "cat_frames": (lambda: CatFrames(3, -1, in_keys=["observation"]), 30),
     "vec_norm": (lambda: VecNorm(in_keys=["observation"]), 40),
     "primer": (lambda: TensorDictPrimer(hidden=Unbounded((3,))), 30),
 }

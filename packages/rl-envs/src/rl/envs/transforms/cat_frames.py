@@ -100,12 +100,13 @@ class CatFrames(LazyBuffers):
         self._frames = {key: buffers[name] for key, name in names.items() if name in buffers}
 
     def _remember(self, key: NestedKey, frames: Tensor) -> None:
-        name = buffer_name(key, "frames")
-        if key in self._frames:
-            setattr(self, name, frames)
-        else:
-            self._put_buffer(name, frames)
-        self._frames[key] = frames
+        # a copy: what the env gives may be changed by others
+        known = self._frames.get(key)
+        if known is not None and known.shape == frames.shape:
+            known.copy_(frames.detach())
+            return
+        self._put_buffer(buffer_name(key, "frames"), frames.detach().clone())
+        self._frames[key] = getattr(self, buffer_name(key, "frames"))
 
     def reset(self) -> None:
         """Forget the frames of the running episode."""
