@@ -47,11 +47,6 @@ from rl.envs.transforms import (
     VecNormV2,
 )
 
-ROOT_MASK = pytest.mark.xfail(
-    raises=RuntimeError,
-    strict=True,
-    reason="`check_not_done` does not broadcast a root mask to nested flags: drop this mark then",
-)
 BATCHES = [(), (3,), (3, 2)]
 
 #: on the env whose keys are at the root
@@ -166,9 +161,7 @@ def test_flat(counting, name, batch_size):
 @pytest.mark.parametrize("root_done", [False, True])
 @pytest.mark.parametrize("batch_size", BATCHES, ids=str)
 @pytest.mark.parametrize("name", NESTED)
-def test_nested(team, name, batch_size, root_done, request):
-    if root_done and batch_size:
-        request.applymarker(ROOT_MASK)
+def test_nested(team, name, batch_size, root_done):
     check_transform(NESTED[name](), team(batch_size, root_done))
 
 

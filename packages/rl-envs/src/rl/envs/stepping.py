@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tensordict import NestedKey, TensorDictBase, is_tensor_collection
+from tensordict import (
+    LazyStackedTensorDict,
+    NestedKey,
+    TensorDictBase,
+    is_non_tensor,
+    is_tensor_collection,
+)
 from torch import Tensor
 
 from rl.core.contract import complete_done
@@ -23,6 +29,7 @@ __all__ = [
     "next_of",
     "partial_next_of",
     "reset_mask",
+    "select_rows",
     "step_and_maybe_reset",
     "truncate",
 ]
@@ -61,28 +68,28 @@ def partial_next_of(env: EnvBase, tensordict: TensorDictBase, mask: Tensor) -> T
 
 def keep_where(mask: Tensor, new: TensorDictBase, old: TensorDictBase) -> TensorDictBase:
     """Return `new` where the [*B] or [*B, 1] mask is true and `old` elsewhere, for `new`'s keys."""
-    return _where(mask.reshape(new.batch_size), new, old)
+    return select_rows(mask.reshape(new.batch_size), new, old)
 
 
-def _where(mask: Tensor, new: TensorDictBase, old: TensorDictBase) -> TensorDictBase:
+def select_rows(mask: Tensor, new: TensorDictBase, old: TensorDictBase) -> TensorDictBase:
     """Return `new` where the [*B] mask is true and `old` elsewhere, key by key of `new`."""
+    if isinstance(new, LazyStackedTensorDict):
+        dim = new.stack_dim
+        rows = zip(mask.unbind(dim), new.unbind(dim), old.unbind(dim), strict=True)
+        return LazyStackedTensorDict.lazy_stack([select_rows(*row) for row in rows], dim)
     result = new.empty()
     for key, value in new.items():
         other = old.get(key, None)
         if other is None:
             result.set(key, value)
-        elif is_tensor_collection(value) and not _is_non_tensor(value):
-            result.set(key, _where(mask, value, other))
+        elif is_tensor_collection(value) and not is_non_tensor(value):
+            result.set(key, select_rows(mask, value, other))
         elif isinstance(value, Tensor):
             shape = mask.shape + (1,) * (value.ndim - mask.ndim)
             result.set(key, torch.where(mask.reshape(shape), value, other))
         else:
             result.set(key, value if bool(mask.all()) else _merge_non_tensor(mask, value, other))
     return result
-
-
-def _is_non_tensor(value: Any) -> bool:  # noqa: ANN401
-    return hasattr(value, "tolist") and not isinstance(value, (Tensor, TensorDictBase))
 
 
 def _merge_non_tensor(mask: Tensor, new: Any, old: Any) -> Any:  # noqa: ANN401
@@ -191,12 +198,12 @@ def merge_reset(
     root = masks.get("_reset")
     if root is None:  # envs whose flags are all nested share nothing but the groups' own keys
         root = torch.stack([_reduce(mask, new.ndim) for mask in masks.values()]).any(0)
-    merged = _where(_reduce(root, new.ndim), new, old)
+    merged = select_rows(_reduce(root, new.ndim), new, old)
     for key, mask in masks.items():
         if isinstance(key, tuple):
             group = key[:-1]
             target = new.get(group)
-            merged.set(group, _where(_reduce(mask, target.ndim), target, old.get(group)))
+            merged.set(group, select_rows(_reduce(mask, target.ndim), target, old.get(group)))
     return merged
 
 
@@ -216,8 +223,10 @@ def check_not_done(
     for group in env.keys_plan.done_groups:
         over = tensordict[group.done]
         if masks is not None:
-            root = masks.get("_reset", torch.zeros_like(over))
-            over = over & masks.get(group.key("_reset"), root)
+            mask = masks.get(group.key("_reset"), masks.get("_reset"))
+            if mask is None:
+                continue
+            over = over & mask.reshape(*mask.shape, *[1] * (over.ndim - mask.ndim))
         if over.any():
             raise RLError(
                 f"{type(env).__name__} is done right after its reset: an episode has at least one "

@@ -40,9 +40,10 @@ class Tape:
         Raises:
             RLError: the set of keys changed since the first step.
         """
-        if self._layout is None:
+        if not self._rows:
             self._dense = self._dense and _is_dense(tensordict) and _is_dense(next_tensordict)
-            self._layout = _Layout(tensordict, next_tensordict)
+            if self._dense:
+                self._layout = _Layout(tensordict, next_tensordict)
         if self._dense:
             self._rows.append(self._layout.read(tensordict, next_tensordict))
         else:

@@ -10,7 +10,7 @@ from tensordict import TensorDict, TensorDictBase
 from rl.core import Binary, Categorical, Composite, NonTensor, OneHot, Unbounded
 from rl.envs.base import EnvBase
 
-__all__ = ["CountingEnv", "NestedCountingEnv", "StringEnv"]
+__all__ = ["CountingEnv", "NestedCountingEnv", "StringEnv", "WideCountingEnv"]
 
 
 class CountingEnv(EnvBase):
@@ -128,7 +128,7 @@ class StringEnv(CountingEnv):
     """A `CountingEnv` that also writes a string, which takes the slower road of non-tensor data.
 
     Example:
-        >>> StringEnv(max_steps=2).rollout(5)["next", "text"]
+        >>> list(StringEnv(max_steps=2).rollout(5)["next", "text"])
         ['step 1', 'step 2']
     """
 
@@ -141,3 +141,25 @@ class StringEnv(CountingEnv):
     def _make(self, leaves: dict[str, Any]) -> TensorDictBase:
         made = super()._make(leaves)
         return made.set_non_tensor("text", f"step {int(leaves['observation'].item())}")
+
+
+class WideCountingEnv(CountingEnv):
+    """A `CountingEnv` whose observation repeats the count `width` times.
+
+    Args:
+        width: size of the observation.
+        max_steps: length of an episode.
+
+    Example:
+        >>> WideCountingEnv(2).rollout(1)["next", "observation"]
+        tensor([[1., 1.]])
+    """
+
+    def __init__(self, width: int, max_steps: int = 5) -> None:
+        super().__init__(max_steps)
+        self.width = width
+        self.observation_spec = Composite(observation=Unbounded((width,)))
+
+    def _make(self, leaves: dict[str, Any]) -> TensorDictBase:
+        wide = leaves["observation"].expand(self.width).clone()
+        return super()._make({**leaves, "observation": wide})

@@ -79,8 +79,8 @@ class TransformedEnv(EnvBase):
 
     def _derive(self) -> EnvSpecs:
         holder = EnvSpecs(self.batch_size, self.device)
-        inputs = self.transform.transform_input_spec(self.base_env.input_spec.clone())
         outputs = self.transform.transform_output_spec(self.base_env.output_spec.clone())
+        inputs = self.transform.transform_input_spec(self.base_env.input_spec.clone())
         for group in ("action", "state", *_OUTPUTS):
             source = outputs if group in _OUTPUTS else inputs
             holder.set(group, source[f"full_{group}_spec"])
@@ -110,7 +110,8 @@ class TransformedEnv(EnvBase):
         return self.transform._step(inner, self.base_env.step_next(inner))
 
     def _masked_step_next(self, tensordict: TensorDictBase, mask: Tensor) -> TensorDictBase:
-        inner = self.transform.inv(tensordict)
+        # transforms that keep a state of their own must know which rows are stepped
+        inner = self.transform.inv(tensordict.copy()).set("_step", mask)
         following = self.transform._step(inner, self.base_env._masked_step_next(inner, mask))
         return stepping.keep_where(mask, following, self._stand_still(tensordict))
 

@@ -14,8 +14,8 @@ __all__ = ["BaseCollector"]
 class BaseCollector:
     """What a trainer needs of a collector, whichever process the envs run in.
 
-    Iterating yields `[*B, T]` TensorDicts of `frames_per_batch` transitions until `total_frames` are
-    collected (or None, when a replay buffer takes them).
+    Iterating yields `[*B, T]` TensorDicts of `frames_per_batch` transitions until `total_frames`
+    are collected (or None, when a replay buffer takes them).
     """
 
     frames_per_batch: int

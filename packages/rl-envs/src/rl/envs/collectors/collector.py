@@ -22,7 +22,8 @@ class Collector(BaseCollector):
         create_env_fn: an env, or a function that makes one.
         policy: what acts; random actions if None.
         backend: "single", this process, by default; another name is looked up among the installed
-            collectors (entry points `rl.collectors`): `"ray"` comes with `pip install "rl-distributed[ray]"`.
+            collectors (entry points `rl.collectors`): `"ray"` comes with `pip install
+            "rl-distributed[ray]"`.
         backend_options: further arguments of that collector.
         kwargs: the arguments of `SingleCollector`, which the other backends share.
 

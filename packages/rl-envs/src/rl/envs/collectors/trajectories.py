@@ -69,8 +69,8 @@ def split_trajectories(
         as_nested: return nested tensors instead of padding.
 
     Returns:
-        [num_trajectories, T_max] zero-padded TensorDict with a bool `(prefix, "mask")`, last dim named
-        "time"; or, with `as_nested`, [num_trajectories, -1] jagged entries and no mask.
+        [num_trajectories, T_max] zero-padded TensorDict with a bool `(prefix, "mask")`, last dim
+        named "time"; or, with `as_nested`, [num_trajectories, -1] jagged entries and no mask.
 
     Raises:
         MissingKeyError: there are neither ids nor flags.
@@ -130,8 +130,9 @@ def _lengths(
         done = batch.get(in_next(done_key), None)
         if done is None:
             raise MissingKeyError(
-                f"`split_trajectories` found neither trajectory ids nor `{in_next(done_key)}` (keys: "
-                f"{sorted(map(str, batch.keys(True, True)))}): pass `trajectory_key=` or `done_key=`."
+                "`split_trajectories` found neither trajectory ids nor "
+                f"`{in_next(done_key)}` (keys: {sorted(map(str, batch.keys(True, True)))}): "
+                "pass `trajectory_key=` or `done_key=`."
             )
         ends |= done.reshape(batch.shape).cpu()
     ends[..., -1] = True

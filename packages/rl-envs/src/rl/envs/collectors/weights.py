@@ -36,7 +36,8 @@ class PolicyCopy:
         """Copy weights into the collecting policy.
 
         Args:
-            weights: a module, a state_dict or a TensorDict of parameters; the trained policy if None.
+            weights: a module, a state_dict or a TensorDict of parameters; the trained policy if
+                None.
 
         Raises:
             KeyError: the weights lack an entry of the policy, or have one more.

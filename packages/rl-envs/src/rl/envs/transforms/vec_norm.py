@@ -181,6 +181,10 @@ class VecNorm(LazyBuffers):
     def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
         return self._normalise(next_tensordict, None)
 
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        masked = "_step" in tensordict.keys()  # noqa: SIM118 (a TensorDict)
+        return self._normalise(next_tensordict, tensordict if masked else None, "_step")
+
     def _reset(
         self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase
     ) -> TensorDictBase:
@@ -197,8 +201,12 @@ class VecNorm(LazyBuffers):
         return self._call(tensordict)
 
     def _normalise(
-        self, tensordict: TensorDictBase, reset_input: TensorDictBase | None
+        self,
+        tensordict: TensorDictBase,
+        root: TensorDictBase | None,
+        mask_name: str = "_reset",
     ) -> TensorDictBase:
+        """Normalise each key; the rows that the mask of `root` leaves out are not counted."""
         update = self.training and not self.frozen
         with self.lock or nullcontext():
             for key, out_key in zip(self.in_keys, self.out_keys, strict=True):
@@ -209,7 +217,7 @@ class VecNorm(LazyBuffers):
                 if stats is None:
                     stats = self._open(key, self._shape(key, value, tensordict.ndim), value)
                 if update:
-                    mask = find_mask(reset_input, () if isinstance(key, str) else key[:-1])
+                    mask = find_mask(root, () if isinstance(key, str) else key[:-1], mask_name)
                     if mask is None and value.shape == stats.mean.shape:
                         stats.update_one(value, self.decay)
                     else:

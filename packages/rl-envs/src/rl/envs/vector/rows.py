@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rl.core import Composite, MissingKeyError
 from rl.envs.base import EnvBase
-from rl.envs.stepping import _where as where_rows
 from rl.envs.stepping import check_not_done
+from rl.envs.stepping import select_rows as where_rows
 from rl.envs.vector.backend import Backend
 from rl.envs.vector.group import GROUPS, EnvMeta
 from rl.envs.vector.shared_buffers import Buffers, Layout

@@ -58,7 +58,7 @@ class Config:
     lr: float = 2.3e-3
     gamma: float = 0.99
     double_dqn: bool = False
-    target_update_interval: int = 10
+    target_update_interval: int = 128
     """Updates between two copies into the target network."""
     eps_init: float = 1.0
     eps_end: float = 0.04
