@@ -22,6 +22,15 @@ class TargetNetUpdater(nn.Module, abc.ABC):
 
     Raises:
         RLError: when the loss has none.
+
+    Example:
+        >>> from rl.objectives import DQNLoss
+        >>> class Frozen(TargetNetUpdater):
+        ...     def step(self):
+        ...         pass
+        >>> net = nn.Linear(1, 2)
+        >>> updater = Frozen(DQNLoss(net, action_space="one_hot", delay_value=True))
+        >>> updater.step()
     """
 
     def __init__(self, loss_module: LossModule) -> None:

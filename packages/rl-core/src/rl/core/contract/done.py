@@ -43,6 +43,11 @@ class DoneGroup:
         truncated: key of the flag of a cut.
         listed: which of the three names the env declares.
         path: names above the group, empty at the root.
+
+    Example:
+        >>> (group,) = done_groups([("agents", "done"), ("agents", "terminated")])
+        >>> group.path, group.truncated, group.key("_reset")
+        (('agents',), ('agents', 'truncated'), ('agents', '_reset'))
     """
 
     path: tuple[str, ...]

@@ -18,6 +18,16 @@ class FusedDistribution(Distribution):
     Subclasses write `sample` or `rsample`, `log_prob`, and `sample_and_log_prob` (or
     `rsample_and_log_prob`) where one pass is cheaper or more exact than two. Arguments are never
     validated: a distribution is built at every step of a rollout.
+
+    Example:
+        >>> class Dice(FusedDistribution):
+        ...     def sample(self, sample_shape=()):
+        ...         return torch.randint(1, 7, (*sample_shape, *self.batch_shape))
+        ...     def log_prob(self, value):
+        ...         return torch.full(value.shape, 1 / 6).log()
+        >>> value, log_prob = Dice(torch.Size([3]), torch.Size()).sample_and_log_prob()
+        >>> log_prob
+        tensor([-1.7918, -1.7918, -1.7918])
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}

@@ -15,7 +15,14 @@ __all__ = ["MaskedOneHotCategorical", "OneHotCategorical", "ReparamGradientStrat
 
 
 class ReparamGradientStrategy(enum.Enum):
-    """How `rsample` of a one-hot distribution lets gradients through the hard draw."""
+    """How `rsample` of a one-hot distribution lets gradients through the hard draw.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> method = ReparamGradientStrategy.RelaxedOneHot
+        >>> OneHotCategorical(logits=logits, grad_method=method).rsample().requires_grad
+        True
+    """
 
     PassThrough = 1
     """The gradient of the probabilities (straight-through, Bengio et al. 2013, section 4)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from rl.core.errors import ShapeError, SpecError
 from rl.core.specs.shapes import as_shape, flat_args, index_on, view_shape
 from rl.core.specs.space import Box
+from rl.core.specs.values import describe, equal, memo_key
 
 __all__ = ["DEVICE_TYPING", "TensorSpec", "as_device", "implements"]
 
@@ -228,7 +229,7 @@ class TensorSpec:
         """
         if not self.is_in(value):
             raise SpecError(
-                f"The value is not in the spec.\n  value: {_describe(value)}\n  spec: {self}\n"
+                f"The value is not in the spec.\n  value: {describe(value)}\n  spec: {self}\n"
                 "Call `spec.project(value)` to bring it in, or widen the spec."
             )
 
@@ -289,7 +290,7 @@ class TensorSpec:
 
     def _encode_memoized(self, val: Any, ignore_device: bool) -> Any:  # noqa: ANN401
         try:
-            key = (_memo_key(val), ignore_device)
+            key = (memo_key(val), ignore_device)
         except TypeError:  # unhashable
             return self._encode(val, ignore_device)
         memo = self._memo
@@ -457,7 +458,7 @@ class TensorSpec:
         family = self._family or type(self)
         if not isinstance(other, TensorSpec) or (other._family or type(other)) is not family:
             return False
-        return _equal(self._identity(), other._identity())
+        return equal(self._identity(), other._identity())
 
     __hash__ = None
 
@@ -466,39 +467,6 @@ class TensorSpec:
             f"{type(self).__name__}(shape={list(self.shape)}, space={self.space}, "
             f"device={self.device}, dtype={self.dtype}, domain={self.domain})"
         )
-
-
-def _memo_key(val: Any) -> Any:  # noqa: ANN401
-    """Return a hashable stand-in for a number, array or tensor.
-
-    Raises:
-        TypeError: there is none.
-    """
-    if isinstance(val, Tensor):
-        val = val.detach().cpu().numpy()
-    if isinstance(val, np.ndarray):
-        return (val.shape, val.dtype.str, val.tobytes())
-    if isinstance(val, list | tuple):
-        return tuple(_memo_key(v) for v in val)
-    hash(val)
-    return (type(val), val)
-
-
-def _equal(left: Any, right: Any) -> bool:  # noqa: ANN401
-    """Compare identities, whose items may be tensors."""
-    if isinstance(left, Tensor) or isinstance(right, Tensor):
-        same = isinstance(left, Tensor) and isinstance(right, Tensor)
-        return same and left.device == right.device and torch.equal(left, right)
-    if isinstance(left, tuple) and isinstance(right, tuple):
-        return len(left) == len(right) and all(map(_equal, left, right))
-    return bool(left == right)
-
-
-def _describe(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, Tensor):
-        shown = f", value={value.tolist()}" if 0 < value.numel() <= 16 else ""
-        return f"Tensor(shape={list(value.shape)}, dtype={value.dtype}{shown})"
-    return f"{type(value).__name__}: {value!r}"[:500]
 
 
 @implements(torch.squeeze)

@@ -12,7 +12,12 @@ __all__ = ["BinaryBox", "Box", "BoxList", "CategoricalBox", "ContinuousBox"]
 
 
 class Box:
-    """Root of the spaces."""
+    """Root of the spaces: what a spec's `space` has in common.
+
+    Example:
+        >>> isinstance(CategoricalBox(3), Box), CategoricalBox(3).clone().n
+        (True, 3)
+    """
 
     def to(self, device: torch.device | str | int) -> Box:
         """Return the space with its tensors on `device`."""

@@ -43,7 +43,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         eps: float = 1e-8,
         dtype: torch.dtype = torch.float32,
         storage: Storage | Callable[[], Storage] | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         storage = _make(storage)
         sampler = PrioritizedSampler(storage.max_size, alpha, beta, eps, dtype)
@@ -91,7 +91,7 @@ class TensorDictPrioritizedReplayBuffer(TensorDictReplayBuffer):
         eps: float = 1e-8,
         storage: Storage | Callable[[], Storage] | None = None,
         reduction: str = "max",
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         storage = _make(storage)
         sampler = PrioritizedSampler(storage.max_size, alpha, beta, eps, reduction=reduction)

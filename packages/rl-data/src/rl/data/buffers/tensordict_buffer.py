@@ -49,7 +49,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         True
     """
 
-    def __init__(self, *, priority_key: NestedKey = "td_error", **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, priority_key: NestedKey = "td_error", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.priority_key = priority_key
 

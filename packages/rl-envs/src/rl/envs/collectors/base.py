@@ -16,6 +16,17 @@ class BaseCollector:
 
     Iterating yields `[*B, T]` TensorDicts of `frames_per_batch` transitions until `total_frames`
     are collected (or None, when a replay buffer takes them).
+
+    Example:
+        >>> from tensordict import TensorDict
+        >>> class Empty(BaseCollector):
+        ...     frames_per_batch, total_frames, frames = 2, 4, 0
+        ...     is_exhausted = property(lambda self: self.frames >= self.total_frames)
+        ...     def next(self):
+        ...         self.frames += self.frames_per_batch
+        ...         return TensorDict(batch_size=[2])
+        >>> len(Empty()), [batch.shape for batch in Empty()]
+        (2, [torch.Size([2]), torch.Size([2])])
     """
 
     frames_per_batch: int

@@ -37,6 +37,12 @@ class BatchedEnvBase(EnvBase):
 
     Raises:
         RLError: the number of functions or of dicts is not `num_workers`.
+
+    Example:
+        >>> from rl.envs import PendulumEnv, SerialEnv
+        >>> env = SerialEnv(2, PendulumEnv)
+        >>> isinstance(env, BatchedEnvBase), env.batch_size
+        (True, torch.Size([2]))
     """
 
     def __init__(

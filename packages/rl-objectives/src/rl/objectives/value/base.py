@@ -79,6 +79,17 @@ class ValueEstimatorBase(TensorDictModuleBase):
         advantage: `[*B, T, 1]`.
         value_target: `[*B, T, 1]`.
         state_value, ("next", "state_value"): `[*B, T, 1]`.
+
+    Example:
+        >>> from tensordict import TensorDict
+        >>> class Reward(ValueEstimatorBase):
+        ...     def _estimate(self, tensordict, data, value, next_value):
+        ...         return data.reward - value, data.reward
+        >>> step = {"reward": torch.ones(3, 1), "done": torch.zeros(3, 1, dtype=torch.bool)}
+        >>> value = {"state_value": torch.zeros(3, 1)}
+        >>> batch = TensorDict({**value, "next": {**step, **value}}, [3])
+        >>> Reward(value_network=None, gamma=0.9)(batch)["advantage"].ravel()
+        tensor([1., 1., 1.])
     """
 
     @dataclass(frozen=True)

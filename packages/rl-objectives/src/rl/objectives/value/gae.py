@@ -56,7 +56,7 @@ class GAE(ValueEstimatorBase):
         average_gae: bool = False,
         vectorized: bool | None = None,
         auto_reset_env: bool = False,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         super().__init__(gamma=gamma, value_network=value_network, **kwargs)
         self._coefficient("lmbda", lmbda, kwargs.get("device"))

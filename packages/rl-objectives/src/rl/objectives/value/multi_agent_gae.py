@@ -36,7 +36,7 @@ class MultiAgentGAE(GAE):
         torch.Size([1, 2, 3, 1])
     """
 
-    def __init__(self, *, agent_dim: int = -2, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, agent_dim: int = -2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.agent_dim = agent_dim
 

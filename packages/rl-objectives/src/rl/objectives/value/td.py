@@ -32,7 +32,7 @@ class TDEstimatorBase(ValueEstimatorBase):
         gamma: float | Tensor,
         value_network: nn.Module | None,
         average_rewards: bool = False,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         super().__init__(gamma=gamma, value_network=value_network, **kwargs)
         self.average_rewards = average_rewards
@@ -151,7 +151,7 @@ class TDLambdaEstimator(TDEstimatorBase):
         lmbda: float | Tensor,
         value_network: nn.Module | None,
         vectorized: bool = True,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         super().__init__(gamma=gamma, value_network=value_network, **kwargs)
         self._coefficient("lmbda", lmbda, kwargs.get("device"))

@@ -65,7 +65,7 @@ class VTrace(ValueEstimatorBase):
         rho_thresh: float | Tensor = 1.0,
         c_thresh: float | Tensor = 1.0,
         average_adv: bool = False,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         super().__init__(gamma=gamma, value_network=value_network, **kwargs)
         self.actor_network = actor_network

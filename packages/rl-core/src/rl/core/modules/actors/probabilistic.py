@@ -248,7 +248,7 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         tensordict: TensorDictBase | None = None,
         *args: Tensor,
         tensordict_out: TensorDictBase | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> TensorDictBase:
         """Run the network, draw, score and write into `tensordict`.
 
@@ -270,8 +270,8 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
     def general_forward(
         self,
         tensordict: TensorDictBase,
-        *args: Any,  # noqa: ANN401
-        **kwargs: Any,  # noqa: ANN401
+        *args: Any,
+        **kwargs: Any,
     ) -> TensorDictBase:
         """Run through tensordict's own modules: the general road."""
         try:

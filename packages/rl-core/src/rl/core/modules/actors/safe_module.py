@@ -143,7 +143,7 @@ class SafeSequential(OutputSpec, TensorDictSequential):
         tensordict: TensorDictBase | None = None,
         *args: Tensor,
         tensordict_out: TensorDictBase | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> TensorDictBase:
         """Run the modules one after the other."""
         if not isinstance(tensordict, TensorDictBase):

@@ -37,6 +37,16 @@ class ExplorationModule(TensorDictModuleBase):
 
     Raises:
         RLError: `end` is above `init`, or `annealing_num_steps` is not positive.
+
+    Example:
+        >>> from tensordict import TensorDict
+        >>> class Scale(ExplorationModule):
+        ...     def _disturb(self, action, tensordict):
+        ...         return action * (1 + self.scale)
+        >>> module = Scale("scale", 1.0, 0.0, 10, None)
+        >>> module.step(5)
+        >>> module(TensorDict(action=torch.ones(2)))["action"]
+        tensor([1.5000, 1.5000])
     """
 
     def __init__(
