@@ -47,10 +47,15 @@ MODULES = [
     for path in sorted((ROOT / "packages" / f"rl-{wheel}" / "src").rglob("*.py"))
 ]
 
+# each portion's root and the packages below it
+PACKAGES = [module.name for module in MODULES if module.path.name == "__init__.py"]
+
 
 def pytest_generate_tests(metafunc):
     if "module" in metafunc.fixturenames:
         metafunc.parametrize("module", MODULES, ids=str)
+    if "package" in metafunc.fixturenames:
+        metafunc.parametrize("package", PACKAGES)
     if "wheel" in metafunc.fixturenames:
         metafunc.parametrize("wheel", WHEELS)
 
@@ -67,3 +72,9 @@ def project():
     return lambda wheel: tomllib.loads(
         (ROOT / "packages" / f"rl-{wheel}" / "pyproject.toml").read_text()
     )
+
+
+@pytest.fixture
+def packages():
+    """The names of all packages."""
+    return PACKAGES
