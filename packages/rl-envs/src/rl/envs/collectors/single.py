@@ -62,7 +62,8 @@ class SingleCollector(BaseCollector):
     Example:
         >>> from rl.envs import GymEnv
         >>> env = GymEnv("CartPole-v1")
-        >>> for batch in SingleCollector(env, frames_per_batch=50, total_frames=100): ...     batch.shape
+        >>> for batch in SingleCollector(env, frames_per_batch=50, total_frames=100):
+        ...     batch.shape
         torch.Size([50])
         torch.Size([50])
     """

@@ -18,6 +18,9 @@ __all__ = ["ParallelEnv"]
 
 _ON_FAILURE = ("raise", "restart")
 
+#: polls before a waiting process sleeps, about 0.2 ms
+_SPINS = 200
+
 
 class ParallelEnv(BatchedEnvBase):
     """Steps its envs in worker processes, over shared memory.
@@ -35,7 +38,8 @@ class ParallelEnv(BatchedEnvBase):
         num_threads: torch threads of each worker process.
         mp_start_method: "forkserver" (a process that only imported the library forks the workers,
             the default), "spawn" (each worker imports it itself) or "fork" (this process forks).
-        num_processes: number of processes; by default one per env, up to the number of CPU cores.
+        num_processes: number of processes; by default one per env, up to the number of CPU cores
+            less the one that this process needs.
         timeout_s: seconds to wait for a worker before it counts as lost.
         on_worker_failure: "raise" a `WorkerError`; or "restart" the process, seeded anew: the step
             reports the lost episodes as truncated at their last observation, and the others go on.
@@ -75,17 +79,21 @@ class ParallelEnv(BatchedEnvBase):
         method = mp_start_method or START_METHODS[0]
         _check("mp_start_method", method, START_METHODS)
         _check("on_worker_failure", on_worker_failure, _ON_FAILURE)
+        cores = _num_cores()
         if num_processes is None:
-            num_processes = _num_cores()
+            num_processes = max(1, cores - 1)
         if num_processes < 1:
             raise RLError(f"`num_processes` is {num_processes}, expected 1 or more.")
+        num_processes = min(num_processes, num_workers)
         pool = functools.partial(
             WorkerPool,
-            num_processes=min(num_processes, num_workers),
+            num_processes=num_processes,
             start_method=method,
             num_threads=num_threads,
             timeout_s=timeout_s,
             restart=on_worker_failure == "restart",
+            # where every process has a core, waiting awake is faster and takes nobody's time
+            spins=_SPINS if num_processes < cores else 0,
         )
         super().__init__(
             num_workers,

@@ -67,6 +67,7 @@ class WorkerPool:
         num_threads: torch threads per worker.
         timeout_s: the longest wait for an answer.
         restart: start a failed worker again, its episodes truncated, instead of raising.
+        spins: see `Channel`.
 
     Raises:
         WorkerError: an env cannot be made.
@@ -81,6 +82,7 @@ class WorkerPool:
         num_threads: int,
         timeout_s: float,
         restart: bool,
+        spins: int = 0,
     ) -> None:
         self.num_rows = len(makers)
         self._makers = list(makers)
@@ -88,6 +90,7 @@ class WorkerPool:
         self._num_threads = num_threads
         self._timeout_s = timeout_s
         self._restart = restart
+        self._spins = spins
         self._seeds = itertools.count(
             torch.initial_seed() % 2**31 + 1_000_003 * next(_pool_numbers)
         )
@@ -124,8 +127,9 @@ class WorkerPool:
         finally:
             os.close(theirs_read)
             os.close(theirs_write)
-        worker = _Worker(rows, process, Channel(ours_read, ours_write))
+        worker = _Worker(rows, process, Channel(ours_read, ours_write, self._spins))
         setup = Setup(
+            spins=self._spins,
             sys_path=[path or os.getcwd() for path in sys.path],
             cwd=os.getcwd(),
             environ=dict(os.environ),

@@ -43,6 +43,7 @@ class Setup:
         first_row: row of the first env.
         num_threads: torch threads of the worker.
         seed: seeds python, numpy and torch, so that workers differ.
+        spins: see `Channel`.
     """
 
     sys_path: list[str]
@@ -52,6 +53,7 @@ class Setup:
     first_row: int
     num_threads: int
     seed: int
+    spins: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def main(read_fd: int, write_fd: int, memory_fd: int) -> None:
     state = _State(Channel(read_fd, write_fd), memory_fd)
     try:
         setup: Setup = pickle.loads(_receive(state.channel))
+        state.channel.spins = setup.spins
         _enter(setup)
         if not _answer(state, lambda: _build(state, setup)):
             return
