@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tensordict import TensorDictBase
-from tensordict.nn import ProbabilisticTensorDictSequential
+from tensordict.nn import ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
@@ -13,10 +13,23 @@ from rl.objectives.stateless import inputs_of
 
 __all__ = ["check_log_prob", "joint_log_prob", "policy_dist", "policy_log_prob"]
 
+_PROBABILISTIC = (ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential)
+
 
 def policy_dist(actor: nn.Module, tensordict: TensorDictBase) -> Distribution:
     """Return the actor's distribution for the batch, which stays as it is."""
-    return actor.get_dist(inputs_of(tensordict, actor.in_keys))
+    data = inputs_of(tensordict, actor.in_keys)
+    if not isinstance(actor, ProbabilisticTensorDictSequential):
+        return actor.get_dist(data)
+    *networks, head = actor.module
+    if any(isinstance(net, _PROBABILISTIC) for net in networks) or not isinstance(
+        head, ProbabilisticTensorDictModule
+    ):
+        return actor.get_dist(data)
+    # one head, at the end: `get_dist` would search the whole actor for it
+    for net in networks:
+        data = net(data)
+    return head.get_dist(data)
 
 
 def policy_log_prob(actor: ProbabilisticTensorDictSequential, tensordict: TensorDictBase) -> Tensor:

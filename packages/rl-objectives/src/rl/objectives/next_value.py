@@ -21,7 +21,7 @@ def next_state_value(
     next_val_key: NestedKey = "state_action_value",
     gamma: float = 0.99,
     pred_next_val: Tensor | None = None,
-    **kwargs: Any,  # noqa: ANN401
+    **kwargs: Any,
 ) -> Tensor:
     """Return r + gamma * V(next) `[*B]`, with `gamma ** steps_to_next_obs` where that is present.
 

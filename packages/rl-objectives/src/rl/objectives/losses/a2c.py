@@ -107,7 +107,7 @@ class A2CLoss(PolicyGradientLoss):
             values.update(self._entropy_terms(dist, tensordict, mask))
         if self.critic_coeff is not None:
             loss, _, metrics = self._critic_terms(tensordict, mask)
-            values["loss_critic"] = self._reduce(loss * self.critic_coeff, mask)
+            values["loss_critic"] = self._reduce(loss, mask) * self.critic_coeff
             values.update(metrics)
         return self._output(values)
 

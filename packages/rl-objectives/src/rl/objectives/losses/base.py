@@ -28,7 +28,7 @@ from rl.objectives.losses.networks import (
     target_parameters,
 )
 from rl.objectives.losses.reduction import AUTO_LOSS_MASK_KEYS, check_reduction, reduce_loss
-from rl.objectives.stateless import call_with, flat_parameters
+from rl.objectives.stateless import StatelessNetwork, flat_parameters
 from rl.objectives.value.base import ValueEstimatorBase
 from rl.objectives.value.registry import (
     ValueEstimators,
@@ -121,6 +121,7 @@ class LossModule(TensorDictModuleBase):
         self._delayed: list[str] = []
         self._coefficients: set[str] = set()
         self._flat: dict[str, dict[str, Tensor]] = {}
+        self._stateless: dict[str, StatelessNetwork] = {}
         # kept out of `modules()` and `state_dict()`, as the networks are: they share parameters
         self.__dict__["_estimator"] = None
         self._hyperparams: dict[str, Any] = {}
@@ -247,7 +248,13 @@ class LossModule(TensorDictModuleBase):
             other = self._flat_params(apart_from, target=False, detach=False)
             shared = {id(p) for p in other.values()}
             params = {k: p.detach() if id(p) in shared else p for k, p in params.items()}
-        return call_with(network, params, data)
+        return self._twin(name, params)(params, data)
+
+    def _twin(self, name: str, params: dict[str, Tensor]) -> StatelessNetwork:
+        twin = self._stateless.get(name)
+        if twin is None:
+            twin = self._stateless[name] = StatelessNetwork(self.__dict__[name], params)
+        return twin
 
     def _call_ensemble(
         self,
@@ -259,19 +266,18 @@ class LossModule(TensorDictModuleBase):
         detach: bool = False,
     ) -> Tensor:
         """Return entry `key` of each network's output, stacked: `[N, *B, ...]`."""
-        network = self.__dict__[name]
         params = self._flat_params(name, target=target, detach=detach)
         size = self._ensembles[name]
         if size > _LOOP_UP_TO and not self.deactivate_vmap:
-            return self._vmapped(network, params, data, key)
+            return self._vmapped(self.__dict__[name], params, data, key)
+        twin = self._twin(name, params)
         members = zip(*(leaf.unbind(0) for leaf in params.values()), strict=True)
-        outputs = [
-            torch.func.functional_call(
-                network, dict(zip(params, leaves, strict=True)), (data.copy(),)
-            ).get(key)
-            for leaves in members
-        ]
-        return torch.stack(outputs)
+        return torch.stack(
+            [
+                twin(dict(zip(params, leaves, strict=True)), data.copy()).get(key)
+                for leaves in members
+            ]
+        )
 
     def _vmapped(
         self, network: nn.Module, params: dict[str, Tensor], data: TensorDictBase, key: NestedKey
@@ -299,6 +305,10 @@ class LossModule(TensorDictModuleBase):
                 self._estimator._buffers[buffer] = fn(self._estimator._buffers[buffer])
         self._flat.clear()
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # twins hold tensors of the last graph, which cannot be copied; they are made when needed
+        return {**self.__dict__, "_flat": {}, "_stateless": {}}
 
     # --------------------------------------------------------------------- names
 
@@ -384,7 +394,7 @@ class LossModule(TensorDictModuleBase):
     def make_value_estimator(
         self,
         value_type: ValueEstimators | str | type | ValueEstimatorBase | None = None,
-        **hyper: Any,  # noqa: ANN401
+        **hyper: Any,
     ) -> LossModule:
         """Choose how value targets are made, and return the loss.
 

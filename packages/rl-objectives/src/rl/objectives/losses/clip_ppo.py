@@ -54,7 +54,7 @@ class ClipPPOLoss(PPOLoss):
         clip_epsilon: float | tuple[float, float] = 0.2,
         clip_value: bool | float | None = None,
         device: torch.device | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         is_pair = isinstance(clip_epsilon, tuple)
         if clip_value is True and is_pair:
@@ -84,14 +84,17 @@ class ClipPPOLoss(PPOLoss):
         low = self.clip_epsilon_low if self._is_pair else self.clip_epsilon
         high = self.clip_epsilon_high if self._is_pair else self.clip_epsilon
         ratio = log_weight.exp()
-        clipped = ratio.clamp(1 - low, 1 + high)
-        gain = torch.min(ratio * advantage, clipped * advantage)
-        values = {"loss_objective": -self._reduce(gain, mask)}
+        gain = ratio * advantage
+        with torch.no_grad():
+            clipped = ratio.clamp(1 - low, 1 + high)
+            limit = clipped * advantage
+        # the limit is constant: a gradient flows only where the ratio is not clipped
+        values = {"loss_objective": -self._reduce(gain.where(gain <= limit, limit), mask)}
         with torch.no_grad():
             values["clip_fraction"] = masked_mean((ratio != clipped).to(ratio.dtype), mask)
-            valid = log_weight if mask is None else log_weight[mask]
-            ratio = ratio if mask is None else ratio[mask]
-            size = 2 * valid.flatten().logsumexp(0) - (2 * valid).flatten().logsumexp(0)
-            values["ESS"] = size.exp() / valid.numel()
-            values["max_ratio"], values["mean_ratio"] = ratio.max(), ratio.mean()
+            ratio = ratio.flatten() if mask is None else ratio[mask].flatten()
+            mean = ratio.mean()
+            # (sum r)^2 / (n sum r^2)
+            values["ESS"] = mean.square() * ratio.numel() / ratio.dot(ratio)
+            values["max_ratio"], values["mean_ratio"] = ratio.max(), mean
         return values

@@ -21,7 +21,7 @@ from rl.objectives.losses.action_space import (
 )
 from rl.objectives.losses.base import LossModule
 from rl.objectives.losses.reduction import distance_loss
-from rl.objectives.stateless import call_with, inputs_of
+from rl.objectives.stateless import inputs_of
 from rl.objectives.value.registry import ValueEstimators
 
 __all__ = ["DQNLoss"]
@@ -136,15 +136,15 @@ class DQNLoss(LossModule):
         names = self._tensor_keys
         network = self.__dict__["value_network"]
         following = inputs_of(tensordict.get("next"), network.in_keys)
-        target = self._flat_params("value_network", target=True, detach=False)
         if not self.double_dqn:
-            output = call_with(network, target, following)
+            output = self._call("value_network", following, target=True)
             chosen = output.get(names.value, None)
             return self._greedy(output)[1] if chosen is None else chosen
         online = network(following.copy())
         action = online.get(names.action, None)
         action = self._greedy(online)[0] if action is None else action
-        values = call_with(network, target, following).get(names.action_value)
+        output = self._call("value_network", following, target=True)
+        values = output.get(names.action_value)
         return chosen_value(values, action, self.action_space, self._sizes).unsqueeze(-1)
 
     def _greedy(self, output: TensorDictBase) -> tuple[Tensor, Tensor]:

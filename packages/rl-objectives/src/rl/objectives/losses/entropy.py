@@ -8,7 +8,7 @@ from tensordict import NestedKey
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from rl.core.distributions import rsample_and_log_prob, sample_and_log_prob
+from rl.core.distributions import TanhNormal, rsample_and_log_prob, sample_and_log_prob
 from rl.core.errors import nearest
 
 __all__ = ["entropy_coefficients", "entropy_of", "head_entropies"]
@@ -71,4 +71,7 @@ def entropy_coefficients(
 def _has_closed_form(dist: Distribution) -> bool:
     while isinstance(dist, Independent):
         dist = dist.base_dist
+    # the entropy of a squashed Gaussian is a quadrature: exact, and as dear as the whole loss
+    if isinstance(dist, TanhNormal):
+        return False
     return type(dist).entropy is not Distribution.entropy

@@ -64,7 +64,7 @@ class KLPENPPOLoss(PPOLoss):
         increment: float = 2.0,
         decrement: float = 0.5,
         samples_mc_kl: int = 1,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         if increment < 1 or decrement > 1:
             raise ValueError(

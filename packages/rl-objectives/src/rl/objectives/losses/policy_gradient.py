@@ -138,18 +138,16 @@ class PolicyGradientLoss(LossModule):
         if hasattr(dist, "dists"):
             heads = head_entropies(dist, self.samples_mc_entropy, tensordict.ndim)
             entropy = sum(heads.values())
+            bonus = entropy
             if self._head_coefficients is not None:
                 weights = entropy_coefficients(heads, self._head_coefficients)
                 bonus = sum(weights[head] * heads[head] for head in heads)
-            else:
-                bonus = self.entropy_coeff * entropy
         else:
-            entropy = entropy_of(dist, self.samples_mc_entropy)
-            bonus = self.entropy_coeff * entropy
-        return {
-            "entropy": masked_mean(entropy.detach(), mask),
-            "loss_entropy": -self._reduce(bonus, mask),
-        }
+            entropy = bonus = entropy_of(dist, self.samples_mc_entropy)
+        reduced = self._reduce(bonus, mask)
+        is_mean = self.reduction == "mean" and bonus is entropy
+        mean = reduced.detach() if is_mean else masked_mean(entropy.detach(), mask)
+        return {"entropy": mean, "loss_entropy": -self.entropy_coeff * reduced}
 
     def _set_entropy(
         self, entropy_coeff: float | Mapping[NestedKey, float] | None, num_samples: int

@@ -176,7 +176,7 @@ class PPOLoss(PolicyGradientLoss):
 
     def _critic_values(self, tensordict: TensorDictBase, mask: Tensor | None) -> dict[str, Tensor]:
         loss, value, metrics = self._critic_terms(tensordict, mask)
-        values = {"loss_critic": self._reduce(loss * self.critic_coeff, mask), **metrics}
+        values = {"loss_critic": self._reduce(loss, mask) * self.critic_coeff, **metrics}
         if self.log_explained_variance:
             target = tensordict.get(self._tensor_keys.value_target)
             values["explained_variance"] = _explained_variance(value.detach(), target, mask)
@@ -202,4 +202,5 @@ def _explained_variance(value: Tensor, target: Tensor, mask: Tensor | None) -> T
     """Return 1 - var(target - value) / var(target): 1 for a perfect critic, 0 for a constant."""
     if mask is not None:
         value, target = value[mask], target[mask]
-    return 1 - (target - value).var() / target.var().clamp_min(1e-8)
+    error, total = torch.stack([target - value, target]).flatten(1).var(1).unbind(0)
+    return 1 - error / total.clamp_min(1e-8)
