@@ -39,7 +39,12 @@ class StepKeys:
 
     def any_done(self, tensordict: TensorDictBase) -> bool:
         """Tell whether any trajectory of a root, or of the content of "next", is over."""
-        return any([bool(tensordict[group.done].any()) for group in self.done_groups])
+        for group in self.done_groups:
+            done = tensordict[group.done]
+            # to search the bytes takes half the time of a reduction
+            if b"\1" in done.numpy().tobytes() if done.device.type == "cpu" else done.any():
+                return True
+        return False
 
 
 class EnvSpecs:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tensordict import TensorDictBase
+from tensordict import NestedKey, TensorDict, TensorDictBase
+from tensordict.nn import TensorDictModuleBase
 from torch import Tensor
 
 from rl.core import RLError
 from rl.envs import stepping
 from rl.envs.policy import Policy, as_policy, check_policy_reads
+from rl.envs.random_actions import RandomActions
 from rl.envs.tape import Tape
 
 if TYPE_CHECKING:
@@ -70,11 +72,12 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
         torch.Size([5])
     """
     stop = _stop_rule(break_when_any_done, break_when_all_done)
-    acting = (
-        _replay(env, actions)
-        if actions is not None
-        else as_policy(env, policy, trust_policy=trust_policy)
-    )
+    if actions is not None:
+        acting = _replay(env, actions)
+    elif policy is None:
+        acting = RandomActions(env, max_steps)
+    else:
+        acting = as_policy(env, policy, trust_policy=trust_policy)
     if auto_cast_to_device:
         acting = _cast(env, acting, policy)
     root = _first_root(env, tensordict, auto_reset)
@@ -116,10 +119,10 @@ def _run(
     set_truncated: bool,
 ) -> None:
     plan = env.keys_plan
-    step = Stepper(env)
+    stepper = Stepper(env, policy)
     for index in range(max_steps):
         root = policy(root)
-        following = step(root)
+        following = stepper.step(root)
         over = plan.any_done(following)
         last = index == max_steps - 1 or (over and stop == "any")
         if stop == "all" and over:
@@ -131,35 +134,72 @@ def _run(
         tape.append(root, following)
         if last:
             break
-        root = plan.step_plan.advance(root, following)
+        root = stepper.advance(root, following)
         if over and stop == "never":
-            root = stepping.maybe_reset(env, root)
+            root = stepping.reset_done(env, root)
         elif over:
             root.set("_step", ~stepping.all_groups_done(env, root))
 
 
 class Stepper:
-    """Steps an env from the roots that one policy wrote, and checks the first of them.
+    """Steps an env from the roots that one policy wrote, and makes the root of the next step.
+
+    The first root is checked, and shows which moves are needed at each step.
 
     Args:
         env: the env.
+        policy: what wrote the roots.
     """
 
-    def __init__(self, env: EnvBase) -> None:
+    def __init__(self, env: EnvBase, policy: Policy) -> None:
         self._env = env
+        self._plan = env.keys_plan
+        self._overwritten = _overwritten(env, policy)
         self._first = True
         self._policy_writes_next = False
+        self._dropped: list[str] | None = None
 
-    def __call__(self, root: TensorDictBase) -> TensorDictBase:
+    def step(self, root: TensorDictBase) -> TensorDictBase:
         """Return the content of "next": what the policy wrote there, and the step's result."""
         if self._first:
             self._env._action_check(root)
             self._policy_writes_next = "next" in root.keys()  # noqa: SIM118 (a TensorDict)
-            self._first = False
         following = self._env.step_next(root)
         if self._policy_writes_next:
-            return root.pop("next").update(following)
+            following = root.pop("next").update(following)
+        if self._first:
+            self._dropped = self._moves(root, following)
+            self._first = False
         return following
+
+    def advance(self, root: TensorDictBase, following: TensorDictBase) -> TensorDictBase:
+        """Return the next root; `following` may be taken apart for it."""
+        if self._dropped is None:
+            return self._plan.step_plan.advance(root, following)
+        for key in self._dropped:
+            del following[key]
+        return following
+
+    def _moves(self, root: TensorDictBase, following: TensorDictBase) -> list[str] | None:
+        """Return what is to be left out of "next" to make it the next root, if that is all.
+
+        It is when "next" is flat and the root holds nothing else that the policy does not write
+        anew at each step.
+        """
+        flat = type(following) is TensorDict and all(
+            isinstance(value, Tensor) for value in following.values()
+        )
+        stays = set(root.keys()) - set(following.keys()) - self._overwritten
+        return list(self._plan.reward_keys) if flat and not stays else None
+
+
+def _overwritten(env: EnvBase, policy: Policy) -> set[NestedKey]:
+    """Return the keys that `policy` writes at each step and never reads."""
+    if isinstance(policy, RandomActions):
+        return set(env.action_keys)
+    if isinstance(policy, TensorDictModuleBase):
+        return set(policy.out_keys) - set(policy.in_keys)
+    return set()
 
 
 def _cast(env: EnvBase, policy: Policy, module: object) -> Policy:

@@ -28,6 +28,7 @@ __all__ = [
     "merge_reset",
     "next_of",
     "partial_next_of",
+    "reset_done",
     "reset_mask",
     "select_rows",
     "step_and_maybe_reset",
@@ -116,8 +117,9 @@ def step_and_maybe_reset(
 
 
 def all_groups_done(env: EnvBase, tensordict: TensorDictBase) -> Tensor:
-    """Return the [*B] mask of the envs in which every done group is over."""
-    masks = [tensordict[group.done].flatten(env.ndim) for group in env.keys_plan.done_groups]
+    """Return the mask, of the batch's shape, of where every done group is over."""
+    ndim = tensordict.ndim
+    masks = [tensordict[group.done].flatten(ndim) for group in env.keys_plan.done_groups]
     return torch.cat(masks, -1).all(-1)
 
 
@@ -140,8 +142,11 @@ def truncate(env: EnvBase, next_tensordict: TensorDictBase) -> None:
 
 def maybe_reset(env: EnvBase, tensordict: TensorDictBase) -> TensorDictBase:
     """Reset `tensordict`, a root, wherever it is done; return it as it is when nothing is."""
-    if not env.keys_plan.any_done(tensordict):
-        return tensordict
+    return reset_done(env, tensordict) if env.keys_plan.any_done(tensordict) else tensordict
+
+
+def reset_done(env: EnvBase, tensordict: TensorDictBase) -> TensorDictBase:
+    """Reset `tensordict`, a root in which some trajectory is over, wherever it is done."""
     for group in env.keys_plan.done_groups:
         tensordict.set(group.key("_reset"), tensordict[group.done].clone())
     return env.reset(tensordict)

@@ -19,6 +19,7 @@ from rl.envs.collectors.trajectories import TrajectoryIds, split_trajectories
 from rl.envs.collectors.weights import PolicyCopy
 from rl.envs.env_creator import make_env
 from rl.envs.policy import Policy, as_policy, check_policy_reads
+from rl.envs.random_actions import RandomActions
 from rl.envs.rollouts import Stepper
 from rl.envs.tape import Tape
 from rl.envs.transformed import TransformedEnv
@@ -198,33 +199,32 @@ class SingleCollector(BaseCollector):
 
     def _collect(self) -> TensorDictBase:
         env, plan = self.env, self.env.keys_plan
-        policy = env.rand_action if self.frames < self.init_random_frames else self._acting
+        steps = self.frames_per_batch // env.numel()
+        at_random = self.policy is None or self.frames < self.init_random_frames
+        policy = RandomActions(env, steps) if at_random else self._acting
         root = self._first_root(policy)
-        take, tape, ids = Stepper(env), Tape(), []
-        last = self.frames_per_batch // env.numel() - 1
-        for step in range(last + 1):
+        stepper, tape = Stepper(env, policy), Tape()
+        for step in range(steps):
             root = policy(root)
-            following = take(root)
-            if self.set_truncated and step == last:
+            following = stepper.step(root)
+            if self.set_truncated and step == steps - 1:
                 stepping.truncate(env, following)
             tape.append(root, following)
-            ids.append(self.ids.current)
-            root = plan.step_plan.advance(root, following)
+            root = stepper.advance(root, following)
             if plan.any_done(root):
-                self.ids.advance(stepping.all_groups_done(env, root))
-                root = stepping.maybe_reset(env, root)
+                root = stepping.reset_done(env, root)
         self._root = root
         batch = tape.stack(self._out)
         if self.return_same_td:
             self._out = batch
-        batch.set(("collector", "traj_ids"), torch.stack(ids, -1))
-        return batch
+        over = stepping.all_groups_done(env, batch.get("next"))
+        return batch.set(("collector", "traj_ids"), self.ids.label(over))
 
     def _first_root(self, policy: Policy) -> TensorDictBase:
         if self._root is not None and not self.reset_at_each_iter:
             return self._root
         if self._root is not None:
-            self.ids.advance(torch.ones_like(self.ids.current, dtype=torch.bool))
+            self.ids.start_all()
         root = self.env.reset()
         check_policy_reads(self.env, policy, root)
         return root

@@ -20,26 +20,36 @@ class TrajectoryIds:
 
     Example:
         >>> ids = TrajectoryIds([2])
-        >>> ids.current
-        tensor([0, 1])
-        >>> ids.advance(torch.tensor([False, True])); ids.current
-        tensor([0, 2])
+        >>> ids.label(torch.tensor([[False, True, False], [False, False, False]]))
+        tensor([[0, 0, 2],
+                [1, 1, 1]])
     """
 
     def __init__(self, batch_size: torch.Size | list[int]) -> None:
-        count = max(1, torch.Size(batch_size).numel())
-        self.current = torch.arange(count).reshape(batch_size)
-        self.started = count
+        self.batch_size = torch.Size(batch_size)
+        self.started = 0
+        self.start_all()
 
-    def advance(self, over: Tensor) -> None:
-        """Give a new id to each env in which the trajectory is over.
+    def start_all(self) -> None:
+        """Start a trajectory in every env."""
+        count = max(1, self.batch_size.numel())
+        self.current = torch.arange(self.started, self.started + count).reshape(self.batch_size)
+        self.started += count
+
+    def label(self, over: Tensor) -> Tensor:
+        """Return the id of each step of a batch, and go on from its end.
 
         Args:
-            over: [*B] bool.
+            over: [*B, T] bool, whether the step ends its trajectory.
         """
-        fresh = self.started + over.flatten().long().cumsum(0).reshape(over.shape) - 1
-        self.current = torch.where(over, fresh, self.current)
+        over = over.movedim(-1, 0)
+        ended = over.flatten().cumsum(0).reshape(over.shape)
+        fresh = torch.where(over, self.started - 1 + ended, -1)
+        # ids grow with time: the latest one that was given out is the highest so far
+        ids = torch.cat([self.current.unsqueeze(0), fresh]).cummax(0).values
+        self.current = ids[-1]
         self.started += int(over.sum())
+        return ids[:-1].movedim(0, -1)
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """Return the ids."""
