@@ -5,6 +5,7 @@ Run as a program it is the `rl` command with this recipe registered as `toy`.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -81,5 +82,8 @@ def evaluate(config: Config, run: Run, episodes: int, video: str | None = None) 
 
 
 if __name__ == "__main__":
+    # as in a terminal, also when the tests run in the background or under nohup
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     RECIPES.register("toy", sys.modules[__name__])
     sys.exit(main())
