@@ -82,9 +82,9 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
         acting = _cast(env, acting, policy)
     root = _first_root(env, tensordict, auto_reset)
     check_policy_reads(env, acting, root)
-    tape = Tape(dense=return_contiguous is not False)
+    tape = Tape(max_steps, dense=return_contiguous is not False, out=out)
     _run(env, acting, callback, root, max_steps, stop, tape, set_truncated)
-    return tape.stack(out)
+    return tape.stack()
 
 
 def _stop_rule(any_done: bool | None, all_done: bool | None) -> str:

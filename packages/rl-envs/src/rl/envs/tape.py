@@ -1,4 +1,4 @@
-"""A tape: the leaves of successive steps, kept by column and stacked once."""
+"""A tape: the leaves of successive steps, written by column into one batch."""
 
 from __future__ import annotations
 
@@ -13,26 +13,41 @@ from rl.core import RLError
 
 __all__ = ["Tape"]
 
+#: steps whose leaves are kept before they are written: enough to share the cost of a write, few
+#: enough to hold little memory twice
+CHUNK = 64
+#: steps for which room is made at first
+ROOM = 1024
+
 
 class Tape:
     """Records one transition per `append` and gives them back as one `[*B, T]` batch.
 
-    Dense data is kept as tuples of leaves and stacked once per leaf: no TensorDict is copied or
-    stacked. Ragged or non-tensor data is kept as TensorDicts and takes the slower road.
+    Dense data is written into preallocated columns, a few steps at a time: no TensorDict is copied
+    or stacked. Ragged or non-tensor data is kept as TensorDicts and takes the slower road.
 
     What is appended must not be written in place afterwards.
 
     Args:
+        steps: the most steps that will be appended.
         dense: False to return a lazy stack.
+        out: a dense `[*B, steps]` TensorDict to write into, such as the result of an earlier tape.
     """
 
-    def __init__(self, *, dense: bool = True) -> None:
+    def __init__(
+        self, steps: int, *, dense: bool = True, out: TensorDictBase | None = None
+    ) -> None:
+        self._room = steps if out is not None else min(steps, ROOM)
+        self._steps = steps
         self._dense = dense
+        self._out = out
         self._layout: _Layout | None = None
+        self._columns: list[Tensor] = []
         self._rows: list[tuple] = []
+        self._written = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._written + len(self._rows)
 
     def append(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> None:
         """Record a root and the content of its "next".
@@ -40,68 +55,93 @@ class Tape:
         Raises:
             RLError: the set of keys changed since the first step.
         """
-        if not self._rows:
+        if not len(self):
             self._dense = self._dense and _is_dense(tensordict) and _is_dense(next_tensordict)
             if self._dense:
                 self._layout = _Layout(tensordict, next_tensordict)
         if self._dense:
             self._rows.append(self._layout.read(tensordict, next_tensordict))
+            if len(self._rows) == CHUNK:
+                self._write()
         else:
             row = tensordict.copy()
             self._rows.append((row.set("next", next_tensordict.copy()),))
 
-    def stack(self, out: TensorDictBase | None = None) -> TensorDictBase:
-        """Return the batch, with a last batch dim named "time"; the tape is empty afterwards.
-
-        Args:
-            out: a dense `[*B, T]` TensorDict to write into, such as the result of an earlier call.
+    def stack(self) -> TensorDictBase:
+        """Return the batch, with a last batch dim named "time".
 
         Raises:
             RLError: nothing was recorded.
         """
-        if not self._rows:
+        if not len(self):
             raise RLError("Nothing was recorded: the rollout has no step. Ask for 1 step at least.")
-        rows, self._rows = self._rows, []
-        layout, self._layout = self._layout, None
         if not self._dense:
-            return _stack_tensordicts([row[0] for row in rows])
-        batch = layout.build(list(zip(*rows, strict=True)), len(rows), out)
-        return _name_time(batch)
+            rows = [row[0] for row in self._rows]
+            batch = LazyStackedTensorDict.lazy_stack(rows, rows[0].ndim)
+        else:
+            if self._rows:
+                self._write()
+            batch = self._out if self._out is not None else self._build()
+        batch.refine_names(..., "time")
+        return batch
+
+    def _write(self) -> None:
+        columns = list(zip(*self._rows, strict=True))
+        if not self._columns:
+            self._columns = self._allocate([column[0] for column in columns])
+        count, dim = len(self._rows), self._layout.time_dim
+        while self._written + count > self._room:
+            self._columns = [torch.cat([c, torch.empty_like(c)], dim) for c in self._columns]
+            self._room *= 2
+        for target, column in zip(self._columns, columns, strict=True):
+            torch.stack(column, dim, out=target.narrow(dim, self._written, count))
+        self._written += count
+        self._rows.clear()
+
+    def _allocate(self, leaves: list[Tensor]) -> list[Tensor]:
+        if self._out is not None:
+            return self._layout.leaves_of(self._out)
+        dim = self._layout.time_dim
+        return [
+            leaf.new_empty((*leaf.shape[:dim], self._room, *leaf.shape[dim:])) for leaf in leaves
+        ]
+
+    def _build(self) -> TensorDictBase:
+        dim, steps = self._layout.time_dim, self._written
+        columns = self._columns
+        if steps < self._room:
+            columns = [column.narrow(dim, 0, steps).clone() for column in columns]
+        return self._layout.build(columns, steps)
 
 
 class _Layout:
     """Where the leaves of a transition lie: the root, "next", and every nested group of both."""
 
     def __init__(self, root: TensorDictBase, following: TensorDictBase) -> None:
-        self.batch_size = root.batch_size
-        self.device = root.device
-        self.root = _Node(root, skip=("next",))
+        self.time_dim = root.ndim
+        self.root = _Node(root)
         self.next = _Node(following)
 
     def read(self, root: TensorDictBase, following: TensorDictBase) -> tuple:
-        return (*self.root.read(root), *self.next.read(following))
+        return self.root.read(root) + self.next.read(following)
 
-    def build(
-        self, columns: list[tuple[Tensor, ...]], steps: int, out: TensorDictBase | None
-    ) -> TensorDictBase:
-        columns = iter(columns)
-        following = None if out is None else out.get("next")
-        tree = self.root.build(columns, out)
-        tree["next"] = self.next.build(columns, following)
-        if out is not None:
-            return out
-        return TensorDict(tree, batch_size=(*self.batch_size, steps), device=self.device)
+    def leaves_of(self, batch: TensorDictBase) -> list[Tensor]:
+        root = batch.exclude("next")
+        return [*self.root.leaves_of(root), *self.next.leaves_of(batch.get("next"))]
+
+    def build(self, columns: list[Tensor], steps: int) -> TensorDictBase:
+        remaining = iter(columns)
+        batch = self.root.build(remaining, self.time_dim, steps)
+        return batch.set("next", self.next.build(remaining, self.time_dim, steps))
 
 
 class _Node:
     """One TensorDict of the layout: the names of its leaves and of its nested TensorDicts."""
 
-    def __init__(self, tensordict: TensorDictBase, skip: tuple[str, ...] = ()) -> None:
-        self.time_dim = tensordict.ndim
+    def __init__(self, tensordict: TensorDictBase) -> None:
         self.batch_size = tensordict.batch_size
         self.device = tensordict.device
-        self.skip = skip
-        items = [(key, value) for key, value in tensordict.items() if key not in skip]
+        items = list(tensordict.items())
         self.keys = tuple(key for key, value in items if isinstance(value, Tensor))
         self.nested = [
             (key, _Node(value)) for key, value in items if isinstance(value, TensorDictBase)
@@ -118,7 +158,7 @@ class _Node:
         return reader(tuple(tensordict.values()))
 
     def _reader(self, order: tuple[str, ...]) -> Callable[[tuple], tuple]:
-        found = {key for key in order if key not in self.skip}
+        found = set(order)
         expected = {*self.keys, *(key for key, _ in self.nested)}
         if found != expected:
             raise RLError(
@@ -144,42 +184,24 @@ class _Node:
 
         return read
 
-    def build(self, columns: Iterator[tuple[Tensor, ...]], out: TensorDictBase | None) -> dict:
-        tree: dict = {}
-        for key in self.keys:
-            column = next(columns)
-            if out is None:
-                tree[key] = torch.stack(column, self.time_dim)
-            else:
-                torch.stack(column, self.time_dim, out=out.get(key))
+    def leaves_of(self, batch: TensorDictBase) -> list[Tensor]:
+        """Return the leaves of a batch in the order of `read`."""
+        leaves = [batch.get(key) for key in self.keys]
         for key, node in self.nested:
-            node.time_dim = self.time_dim
-            tree[key] = self._nested(key, node, columns, out)
-        return tree
+            leaves += node.leaves_of(batch.get(key))
+        return leaves
 
-    def _nested(
-        self,
-        key: str,
-        node: _Node,
-        columns: Iterator[tuple[Tensor, ...]],
-        out: TensorDictBase | None,
-    ) -> TensorDictBase:
-        inner = node.build(columns, None if out is None else out.get(key))
-        if out is not None:
-            return out.get(key)
-        steps = _steps(inner, node.time_dim)
-        lead, tail = node.batch_size[: node.time_dim], node.batch_size[node.time_dim :]
-        return TensorDict(inner, batch_size=(*lead, steps, *tail), device=node.device)
+    def build(self, columns: Iterator[Tensor], time_dim: int, steps: int) -> TensorDict:
+        """Return the columns as a TensorDict."""
+        tree: dict = {key: next(columns) for key in self.keys}
+        for key, node in self.nested:
+            tree[key] = node.build(columns, time_dim, steps)
+        lead, tail = self.batch_size[:time_dim], self.batch_size[time_dim:]
+        return TensorDict(tree, batch_size=(*lead, steps, *tail), device=self.device)
 
 
 def _identity(row: tuple) -> tuple:
     return row
-
-
-def _steps(tree: dict, time_dim: int) -> int:
-    for value in tree.values():
-        return value.shape[time_dim]
-    return 0
 
 
 def _is_dense(tensordict: TensorDictBase) -> bool:
@@ -193,12 +215,3 @@ def _is_dense(tensordict: TensorDictBase) -> bool:
         elif not isinstance(value, Tensor):
             return False
     return True
-
-
-def _stack_tensordicts(rows: list[TensorDictBase]) -> TensorDictBase:
-    return _name_time(LazyStackedTensorDict.lazy_stack(rows, rows[0].ndim))
-
-
-def _name_time(batch: TensorDictBase) -> TensorDictBase:
-    batch.refine_names(..., "time")
-    return batch

@@ -203,7 +203,7 @@ class SingleCollector(BaseCollector):
         at_random = self.policy is None or self.frames < self.init_random_frames
         policy = RandomActions(env, steps) if at_random else self._acting
         root = self._first_root(policy)
-        stepper, tape = Stepper(env, policy), Tape()
+        stepper, tape = Stepper(env, policy), Tape(steps, out=self._out)
         for step in range(steps):
             root = policy(root)
             following = stepper.step(root)
@@ -214,7 +214,7 @@ class SingleCollector(BaseCollector):
             if plan.any_done(root):
                 root = stepping.reset_done(env, root)
         self._root = root
-        batch = tape.stack(self._out)
+        batch = tape.stack()
         if self.return_same_td:
             self._out = batch
         over = stepping.all_groups_done(env, batch.get("next"))
