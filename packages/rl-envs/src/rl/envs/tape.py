@@ -45,6 +45,8 @@ class Tape:
         self._columns: list[Tensor] = []
         self._rows: list[tuple] = []
         self._written = 0
+        #: gradients flow through the data, which therefore cannot be written in place
+        self._graph = False
 
     def __len__(self) -> int:
         return self._written + len(self._rows)
@@ -59,9 +61,11 @@ class Tape:
             self._dense = self._dense and _is_dense(tensordict) and _is_dense(next_tensordict)
             if self._dense:
                 self._layout = _Layout(tensordict, next_tensordict)
+                leaves = self._layout.read(tensordict, next_tensordict)
+                self._graph = any(leaf.requires_grad for leaf in leaves)
         if self._dense:
             self._rows.append(self._layout.read(tensordict, next_tensordict))
-            if len(self._rows) == CHUNK:
+            if len(self._rows) == CHUNK and not self._graph:
                 self._write()
         else:
             row = tensordict.copy()
@@ -78,6 +82,10 @@ class Tape:
         if not self._dense:
             rows = [row[0] for row in self._rows]
             batch = LazyStackedTensorDict.lazy_stack(rows, rows[0].ndim)
+        elif self._graph:
+            columns = zip(*self._rows, strict=True)
+            stacked = [torch.stack(column, self._layout.time_dim) for column in columns]
+            batch = self._layout.build(stacked, len(self))
         else:
             if self._rows:
                 self._write()
