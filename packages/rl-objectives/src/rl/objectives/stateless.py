@@ -44,8 +44,7 @@ class StatelessNetwork:
 
     `torch.func.functional_call` walks the whole network at each call, which for small networks
     costs as much as the network. Here a copy without parameters gets the tensors as plain
-    attributes, at places that are found once. Inside `torch.compile`, where walking is free, the
-    network itself is called with `functional_call`.
+    attributes, at places that are found once.
 
     Args:
         network: the network. The copy follows its `training` flags.
@@ -61,7 +60,6 @@ class StatelessNetwork:
     """
 
     def __init__(self, network: nn.Module, names: Iterable[str]) -> None:
-        self._network = network
         # gradients and hooks on parameters stay behind: only the structure is copied
         memo = {id(t): t for t in [*network.parameters(), *network.buffers()]}
         self._copy = copy.deepcopy(network, memo)
@@ -75,8 +73,6 @@ class StatelessNetwork:
 
     def __call__(self, tensors: Mapping[str, Tensor], data: TensorDictBase) -> TensorDictBase:
         """Call the network on `data`, into which it writes, with `tensors` as its parameters."""
-        if torch.compiler.is_compiling():
-            return torch.func.functional_call(self._network, tensors, (data,))
         for name, module, attribute in self._places:
             setattr(module, attribute, tensors[name])
         for original, twin in self._modules:

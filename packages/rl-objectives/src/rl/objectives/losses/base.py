@@ -248,13 +248,17 @@ class LossModule(TensorDictModuleBase):
             other = self._flat_params(apart_from, target=False, detach=False)
             shared = {id(p) for p in other.values()}
             params = {k: p.detach() if id(p) in shared else p for k, p in params.items()}
-        return self._twin(name, params)(params, data)
+        return self._call_with(name, params, data)
 
-    def _twin(self, name: str, params: dict[str, Tensor]) -> StatelessNetwork:
+    def _call_with(
+        self, name: str, params: dict[str, Tensor], data: TensorDictBase
+    ) -> TensorDictBase:
+        if torch.compiler.is_compiling():  # walking the network is free there, and has no break
+            return torch.func.functional_call(self.__dict__[name], params, (data,))
         twin = self._stateless.get(name)
         if twin is None:
             twin = self._stateless[name] = StatelessNetwork(self.__dict__[name], params)
-        return twin
+        return twin(params, data)
 
     def _call_ensemble(
         self,
@@ -270,14 +274,12 @@ class LossModule(TensorDictModuleBase):
         size = self._ensembles[name]
         if size > _LOOP_UP_TO and not self.deactivate_vmap:
             return self._vmapped(self.__dict__[name], params, data, key)
-        twin = self._twin(name, params)
         members = zip(*(leaf.unbind(0) for leaf in params.values()), strict=True)
-        return torch.stack(
-            [
-                twin(dict(zip(params, leaves, strict=True)), data.copy()).get(key)
-                for leaves in members
-            ]
-        )
+        outputs = [
+            self._call_with(name, dict(zip(params, leaves, strict=True)), data.copy())
+            for leaves in members
+        ]
+        return torch.stack([output.get(key) for output in outputs])
 
     def _vmapped(
         self, network: nn.Module, params: dict[str, Tensor], data: TensorDictBase, key: NestedKey

@@ -85,6 +85,7 @@ class DDPGLoss(LossModule):
         self.separate_losses = separate_losses
         if gamma is not None:
             self._hyperparams["gamma"] = gamma
+        self.make_value_estimator()
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:

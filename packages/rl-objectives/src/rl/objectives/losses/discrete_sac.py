@@ -137,6 +137,7 @@ class DiscreteSACLoss(TemperedLoss):
         self._set_temperature(
             TemperatureSettings(alpha_init, min_alpha, max_alpha, fixed_alpha, entropy)
         )
+        self.make_value_estimator()
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:

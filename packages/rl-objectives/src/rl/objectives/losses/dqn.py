@@ -108,6 +108,7 @@ class DQNLoss(LossModule):
         self.action_space = loss_action_space(action_space, value_network, key)
         self._sizes = variable_sizes(action_space, value_network)
         self._keys_changed()
+        self.make_value_estimator()
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:

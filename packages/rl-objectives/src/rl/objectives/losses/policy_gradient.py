@@ -79,6 +79,7 @@ class PolicyGradientLoss(LossModule):
         if gamma is not None:
             self._hyperparams["gamma"] = gamma
         self._keys_changed()
+        self.make_value_estimator()
 
     # ---------------------------------------------------------------- advantages
 

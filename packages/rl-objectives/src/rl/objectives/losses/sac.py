@@ -156,6 +156,7 @@ class SACLoss(TemperedLoss):
         self._set_temperature(
             TemperatureSettings(alpha_init, min_alpha, max_alpha, fixed_alpha, entropy)
         )
+        self.make_value_estimator()
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:

@@ -115,6 +115,7 @@ class TD3Loss(LossModule):
         low, high = _bounds(action_spec, bounds, self._tensor_keys.action)
         self.register_buffer("min_action", low)
         self.register_buffer("max_action", high)
+        self.make_value_estimator()
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
