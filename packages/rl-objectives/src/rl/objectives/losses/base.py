@@ -410,7 +410,8 @@ class LossModule(TensorDictModuleBase):
         """
         if value_type is None:
             value_type = self.default_value_estimator
-        self.value_type = value_type
+        # an estimator is a module, which assigning would register
+        self.__dict__["value_type"] = value_type
         if isinstance(value_type, ValueEstimatorBase):
             self.__dict__["_estimator"] = value_type
         else:
