@@ -11,7 +11,7 @@ from rl.core.contract.keys import NestedKey, unravel_key
 from rl.core.errors import RLError, SpecError
 from rl.core.specs import Composite
 from rl.core.transform import Transform
-from rl.envs.transforms.done_groups import expand_mask, find_mask
+from rl.envs.transforms.flag_groups import expand_mask, find_mask
 
 __all__ = ["ActionMask"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from rl.core.contract.keys import NestedKey, in_next
 from rl.core.errors import RLError, ShapeError, SpecError
 from rl.core.specs import Bounded, Composite, TensorSpec
-from rl.envs.transforms.done_groups import expand_mask, find_mask
+from rl.envs.transforms.flag_groups import expand_mask, find_mask
 from rl.envs.transforms.functional import cat_frames, window_index
 from rl.envs.transforms.lazy_buffers import LazyBuffers, buffer_name
 from rl.envs.transforms.leaf_spec import map_bounds, unbounded_like

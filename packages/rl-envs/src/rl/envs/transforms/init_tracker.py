@@ -8,12 +8,12 @@ from tensordict import TensorDictBase
 from rl.core.errors import SpecError
 from rl.core.specs import Binary, Composite
 from rl.core.transform import Transform
-from rl.envs.transforms.done_groups import (
-    DoneGroup,
-    done_groups,
-    done_groups_of_data,
+from rl.envs.transforms.flag_groups import (
+    FlagGroup,
     expand_mask,
     find_mask,
+    flag_groups,
+    flag_groups_of_data,
 )
 from rl.envs.transforms.leaf_spec import put_leaf
 
@@ -52,12 +52,12 @@ class InitTracker(Transform):
             )
         super().__init__()
         self.init_key = init_key
-        self._groups: tuple[DoneGroup, ...] | None = None
+        self._groups: tuple[FlagGroup, ...] | None = None
 
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
         groups = self._groups
         if groups is None:
-            groups = done_groups_of_data(next_tensordict)
+            groups = flag_groups_of_data(next_tensordict)
         for group in groups:
             node = next_tensordict
             for name in group.path:
@@ -69,7 +69,7 @@ class InitTracker(Transform):
     def _reset(
         self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase
     ) -> TensorDictBase:
-        for group in self._groups or done_groups_of_data(tensordict_reset):
+        for group in self._groups or flag_groups_of_data(tensordict_reset):
             node = group.node(tensordict_reset)
             flag = torch.ones(self._shape(group, node), dtype=torch.bool, device=node.device)
             mask = find_mask(tensordict, group.path)
@@ -79,7 +79,7 @@ class InitTracker(Transform):
         return tensordict_reset
 
     @staticmethod
-    def _shape(group: DoneGroup, node: TensorDictBase) -> torch.Size:
+    def _shape(group: FlagGroup, node: TensorDictBase) -> torch.Size:
         # data may have another batch size than the specs: an env that is not batch-locked
         depth = len(group.shape) - 1
         return group.shape if node.ndim == depth else torch.Size((*node.shape, group.shape[-1]))
@@ -97,7 +97,7 @@ class InitTracker(Transform):
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """Add the flags to the observations."""
-        self._groups = done_groups(output_spec["full_done_spec"])
+        self._groups = flag_groups(output_spec["full_done_spec"])
         self.out_keys = [group.key(self.init_key) for group in self._groups]
         output_spec["full_observation_spec"] = self.transform_observation_spec(
             output_spec["full_observation_spec"]
@@ -114,7 +114,7 @@ class InitTracker(Transform):
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """Add one flag per done group."""
-        for group in self._groups or (DoneGroup((), torch.Size((*observation_spec.shape, 1))),):
+        for group in self._groups or (FlagGroup((), torch.Size((*observation_spec.shape, 1))),):
             key = group.key(self.init_key)
             if key in observation_spec.keys(True, True):
                 raise SpecError(

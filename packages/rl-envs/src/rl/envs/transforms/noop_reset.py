@@ -10,7 +10,7 @@ from tensordict import TensorDictBase
 from rl.core.errors import RLError, SpecError
 from rl.core.specs import Composite
 from rl.core.transform import Compose, Transform
-from rl.envs.transforms.done_groups import batch_mask, find_mask
+from rl.envs.transforms.flag_groups import batch_mask, find_mask
 
 __all__ = ["NoopResetEnv"]
 

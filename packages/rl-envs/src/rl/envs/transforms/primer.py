@@ -13,7 +13,7 @@ from rl.core.contract.keys import NestedKey, unravel_key
 from rl.core.errors import ShapeError, SpecError
 from rl.core.specs import Composite, TensorSpec
 from rl.core.transform import Transform
-from rl.envs.transforms.done_groups import expand_mask, find_mask
+from rl.envs.transforms.flag_groups import expand_mask, find_mask
 from rl.envs.transforms.leaf_spec import leaf_keys
 
 __all__ = ["TensorDictPrimer"]

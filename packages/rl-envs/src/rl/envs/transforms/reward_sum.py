@@ -11,11 +11,11 @@ from torch import Tensor
 from rl.core.contract.keys import NestedKey, as_key_list, sibling
 from rl.core.errors import MissingKeyError, ShapeError, SpecError
 from rl.core.specs import Composite, TensorSpec, Unbounded
-from rl.envs.transforms.done_groups import (
-    DoneGroup,
-    done_groups,
+from rl.envs.transforms.flag_groups import (
+    FlagGroup,
     expand_mask,
     find_mask,
+    flag_groups,
     group_of,
 )
 from rl.envs.transforms.lazy_buffers import LazyBuffers, buffer_name
@@ -73,9 +73,9 @@ class RewardSum(LazyBuffers, Tracker):
         #: reward leaf spec per input key, as far as specs were seen
         self._rewards: dict[NestedKey, Unbounded] = {}
         self._batch_ndim = 0
-        self._plan_keys((DoneGroup((), torch.Size((1,))),))
+        self._plan_keys((FlagGroup((), torch.Size((1,))),))
 
-    def _plan_keys(self, groups: tuple[DoneGroup, ...]) -> None:
+    def _plan_keys(self, groups: tuple[FlagGroup, ...]) -> None:
         if self._given_out_keys is None:
             self.out_keys = [
                 sibling(key, f"episode_{key if isinstance(key, str) else key[-1]}")
@@ -231,7 +231,7 @@ class RewardSum(LazyBuffers, Tracker):
                 raise self._missing(key, known)
         self._rewards = {key: unbounded_like(rewards[key]) for key in self.in_keys}
         self._batch_ndim = output_spec.ndim
-        self._plan_keys(done_groups(output_spec["full_done_spec"]))
+        self._plan_keys(flag_groups(output_spec["full_done_spec"]))
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
         """Declare the sums as inputs: a step reads the ones before it."""

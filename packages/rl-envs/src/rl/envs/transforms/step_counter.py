@@ -8,12 +8,12 @@ from tensordict import TensorDictBase
 from rl.core.contract.keys import NestedKey
 from rl.core.errors import MissingKeyError, SpecError
 from rl.core.specs import Binary, Bounded, Composite, TensorSpec
-from rl.envs.transforms.done_groups import (
-    DoneGroup,
-    done_groups,
-    done_groups_of_data,
+from rl.envs.transforms.flag_groups import (
+    FlagGroup,
     expand_mask,
     find_mask,
+    flag_groups,
+    flag_groups_of_data,
 )
 from rl.envs.transforms.leaf_spec import leaf_keys, put_leaf
 from rl.envs.transforms.tracker import Tracker
@@ -78,7 +78,7 @@ class StepCounter(Tracker):
         self.truncated_key = truncated_key
         self.step_count_key = step_count_key
         self.update_done = update_done
-        self._groups: tuple[DoneGroup, ...] | None = None
+        self._groups: tuple[FlagGroup, ...] | None = None
 
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
         key = self.step_count_key
@@ -129,8 +129,8 @@ class StepCounter(Tracker):
                 node.set(self.truncated_key, torch.zeros_like(count, dtype=torch.bool))
         return tensordict_reset
 
-    def _groups_of(self, tensordict: TensorDictBase) -> tuple[DoneGroup, ...]:
-        groups = done_groups_of_data(tensordict)
+    def _groups_of(self, tensordict: TensorDictBase) -> tuple[FlagGroup, ...]:
+        groups = flag_groups_of_data(tensordict)
         if not groups:
             raise MissingKeyError(
                 "`StepCounter` finds no done flag to count beside: give it the result of a reset "
@@ -152,7 +152,7 @@ class StepCounter(Tracker):
     # ---------------------------------------------------------------- specs
 
     def _resolve(self, output_spec: Composite) -> None:
-        self._groups = done_groups(output_spec["full_done_spec"])
+        self._groups = flag_groups(output_spec["full_done_spec"])
         self.out_keys = [group.key(self.step_count_key) for group in self._groups]
 
     def _entries(self, batch_size: torch.Size) -> list[tuple[NestedKey, TensorSpec]]:
@@ -161,7 +161,7 @@ class StepCounter(Tracker):
                 group.key(self.step_count_key),
                 Bounded(0, MAX_COUNT, group.shape, device=group.device, dtype=torch.int64),
             )
-            for group in self._groups or (DoneGroup((), torch.Size((*batch_size, 1))),)
+            for group in self._groups or (FlagGroup((), torch.Size((*batch_size, 1))),)
         ]
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
@@ -174,10 +174,10 @@ class StepCounter(Tracker):
     def transform_done_spec(self, done_spec: Composite) -> Composite:
         """Add the truncation flag to each done group, if there is a limit."""
         if self.max_steps is not None and self.truncated_key == "truncated":
-            self._add_flags(done_spec, done_groups(done_spec))
+            self._add_flags(done_spec, flag_groups(done_spec))
         return done_spec
 
-    def _add_flags(self, spec: Composite, groups: tuple[DoneGroup, ...]) -> None:
+    def _add_flags(self, spec: Composite, groups: tuple[FlagGroup, ...]) -> None:
         for group in groups:
             key = group.key(self.truncated_key)
             if key not in leaf_keys(spec):

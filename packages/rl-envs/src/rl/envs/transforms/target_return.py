@@ -10,7 +10,7 @@ from tensordict import TensorDictBase
 from rl.core.contract.keys import NestedKey
 from rl.core.errors import SpecError
 from rl.core.specs import Composite, TensorSpec
-from rl.envs.transforms.done_groups import expand_mask, find_mask
+from rl.envs.transforms.flag_groups import expand_mask, find_mask
 from rl.envs.transforms.leaf_spec import leaf_keys, unbounded_like
 from rl.envs.transforms.tracker import Tracker
 

@@ -15,7 +15,7 @@ from rl.core.contract.keys import NestedKey, as_key_list
 from rl.core.errors import MissingKeyError, RLError, ShapeError, SpecError
 from rl.core.specs import Composite, TensorSpec
 from rl.core.transform import Compose
-from rl.envs.transforms.done_groups import batch_mask, find_mask
+from rl.envs.transforms.flag_groups import batch_mask, find_mask
 from rl.envs.transforms.lazy_buffers import LazyBuffers, buffer_name
 from rl.envs.transforms.leaf_spec import leaf_keys, unbounded_like
 from rl.envs.transforms.observation_norm import ObservationNorm

@@ -12,12 +12,12 @@ from rl.core.contract.keys import NestedKey
 from rl.core.specs import Composite
 
 __all__ = [
-    "DoneGroup",
+    "FlagGroup",
     "batch_mask",
-    "done_groups",
-    "done_groups_of_data",
     "expand_mask",
     "find_mask",
+    "flag_groups",
+    "flag_groups_of_data",
     "group_of",
 ]
 
@@ -25,7 +25,7 @@ FLAGS = ("done", "terminated", "truncated")
 
 
 @dataclass(frozen=True)
-class DoneGroup:
+class FlagGroup:
     """One place with done flags: `path` is `()` at the root, `("agents",)` for a nested group.
 
     `shape` is the shape of the group's done flag, env batch size included.
@@ -46,14 +46,14 @@ class DoneGroup:
         return tensordict
 
 
-def done_groups(done_spec: Composite) -> tuple[DoneGroup, ...]:
+def flag_groups(done_spec: Composite) -> tuple[FlagGroup, ...]:
     """Return the groups of a done spec; flags at the root stand for those nested below them.
 
     Example:
         >>> import torch
         >>> from rl.core.specs import Binary
         >>> spec = Composite(agents=Composite(done=Binary(1, (3, 1), dtype=torch.bool), shape=(3,)))
-        >>> [(group.path, tuple(group.shape)) for group in done_groups(spec)]
+        >>> [(group.path, tuple(group.shape)) for group in flag_groups(spec)]
         [(('agents',), (3, 1))]
     """
     found = {}
@@ -63,7 +63,7 @@ def done_groups(done_spec: Composite) -> tuple[DoneGroup, ...]:
     return _outermost(found)
 
 
-def done_groups_of_data(tensordict: TensorDictBase) -> tuple[DoneGroup, ...]:
+def flag_groups_of_data(tensordict: TensorDictBase) -> tuple[FlagGroup, ...]:
     """Return the groups found in a step or reset result, for use without specs."""
     found = {}
     for key in tensordict.keys(True, True):
@@ -78,15 +78,15 @@ def _add(found: dict, key: NestedKey, shape: torch.Size, device: torch.device | 
     path = () if isinstance(key, str) else key[:-1]
     leaf = key if isinstance(key, str) else key[-1]
     if path not in found or leaf == "done":
-        found[path] = DoneGroup(path, torch.Size(shape), device)
+        found[path] = FlagGroup(path, torch.Size(shape), device)
 
 
-def _outermost(found: dict[tuple[str, ...], DoneGroup]) -> tuple[DoneGroup, ...]:
+def _outermost(found: dict[tuple[str, ...], FlagGroup]) -> tuple[FlagGroup, ...]:
     covered = [path for path in found if any(path[:n] in found for n in range(len(path)))]
     return tuple(group for path, group in found.items() if path not in covered)
 
 
-def group_of(key: NestedKey, groups: tuple[DoneGroup, ...]) -> DoneGroup | None:
+def group_of(key: NestedKey, groups: tuple[FlagGroup, ...]) -> FlagGroup | None:
     """Return the group with the longest path that `key` lies in, else the only group there is."""
     path = () if isinstance(key, str) else key[:-1]
     holders = [group for group in groups if path[: len(group.path)] == group.path]

@@ -3,12 +3,12 @@ import torch
 from tensordict import TensorDict
 
 from rl.core import Binary, Composite
-from rl.envs.transforms.done_groups import (
+from rl.envs.transforms.flag_groups import (
     batch_mask,
-    done_groups,
-    done_groups_of_data,
     expand_mask,
     find_mask,
+    flag_groups,
+    flag_groups_of_data,
     group_of,
 )
 
@@ -22,27 +22,27 @@ def test_groups_of_specs():
         a=Composite(done=_flag(2), terminated=_flag(2), shape=(2,)),
         b=Composite(c=Composite(done=_flag(3), shape=(3,))),
     )
-    groups = done_groups(spec)
+    groups = flag_groups(spec)
     assert [(group.path, tuple(group.shape)) for group in groups] == [
         (("a",), (2, 1)),
         (("b", "c"), (3, 1)),
     ]
     assert groups[1].key("_reset") == ("b", "c", "_reset")
     spec["done"] = _flag()
-    assert [group.path for group in done_groups(spec)] == [()]
+    assert [group.path for group in flag_groups(spec)] == [()]
 
 
 def test_groups_of_data():
     data = TensorDict(
         {"a": {"done": torch.zeros(2, 1)}, "next": {"done": torch.zeros(1)}, "x": torch.zeros(1)}
     )
-    (group,) = done_groups_of_data(data)
+    (group,) = flag_groups_of_data(data)
     assert group.path == ("a",)
     assert group.node(data) is data["a"]
 
 
 def test_group_of():
-    groups = done_groups(Composite(a=Composite(done=_flag()), b=Composite(done=_flag())))
+    groups = flag_groups(Composite(a=Composite(done=_flag()), b=Composite(done=_flag())))
     assert group_of(("b", "reward"), groups).path == ("b",)
     assert group_of("reward", groups) is None
     assert group_of("reward", groups[:1]).path == ("a",)
