@@ -136,9 +136,7 @@ class TransformedEnv(EnvBase):
     def insert_transform(self, index: int, transform: Transform | Callable) -> TransformedEnv:
         """Add `transform` before position `index` of the chain, and return the env."""
         if not isinstance(self.transform, Compose):
-            alone = self.transform
-            alone.reset_parent()
-            self.set_transform(Compose(alone))
+            self.set_transform(Compose(_released(self.transform)))
         self.transform.insert(index, transform)
         self._refresh()
         _ = self.specs_holder
@@ -146,7 +144,8 @@ class TransformedEnv(EnvBase):
 
     def set_transform(self, transform: Transform) -> None:
         """Replace the whole chain."""
-        self.transform.reset_parent()
+        if self.transform.container is self:
+            self.transform.reset_parent()
         self.transform = transform
         transform.set_container(self)
         self._refresh()
