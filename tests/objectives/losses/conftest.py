@@ -1,14 +1,17 @@
 """Small networks and batches on which the losses are tested."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
-from tensordict import TensorDict
-from tensordict.nn import TensorDictModule
+from tensordict import NestedKey, TensorDict
+from tensordict.nn import InteractionType, TensorDictModule, dispatch, interaction_type
 from torch import nn
 
 from rl.core.distributions import IndependentNormal, OneHotCategorical, TanhNormal
 from rl.core.modules import ProbabilisticActor, QValueActor, ValueOperator
 from rl.core.specs import OneHot
+from rl.objectives import LossModule
 
 
 class GaussianHead(nn.Module):
@@ -153,3 +156,52 @@ def compiled():
     torch.compiler.reset()
     yield lambda loss: torch.compile(loss, fullgraph=True, backend="eager")
     torch.compiler.reset()
+
+
+def mode_number(mode):
+    return torch.tensor(list(InteractionType).index(mode))
+
+
+class SquareLoss(LossModule):
+    """A custom loss as users write them: networks by name, `forward` on a TensorDict."""
+
+    @dataclass(frozen=True)
+    class _AcceptedKeys:
+        target: NestedKey = "target"
+
+    def __init__(self, network, *, expand_dim=None, delay=False, **kwargs):
+        super().__init__(**kwargs)
+        self.convert_to_functional(
+            network, "net", expand_dim=expand_dim, create_target_params=delay
+        )
+        self.register_coeff_buffer("scale", 1.0)
+
+    @dispatch
+    def forward(self, tensordict):
+        with self.net_params.to_module(self.net):
+            value = self.net(tensordict.copy())["value"]
+        loss = (value - tensordict[self.tensor_keys.target]).square().squeeze(-1)
+        loss = self._reduce(self.scale * loss, self._mask(tensordict))
+        return self._output({"loss": loss, "mode": mode_number(interaction_type())})
+
+    def _read_keys(self):
+        return [*self.net.in_keys, self.tensor_keys.target]
+
+    def _written_keys(self):
+        return ("loss", "mode")
+
+
+@pytest.fixture
+def square_loss():
+    """The class of a custom loss."""
+    return SquareLoss
+
+
+@pytest.fixture
+def net():
+    return TensorDictModule(nn.Linear(3, 1), ["x"], ["value"])
+
+
+@pytest.fixture
+def data():
+    return TensorDict({"x": torch.randn(5, 3), "target": torch.randn(5, 1)}, [5])

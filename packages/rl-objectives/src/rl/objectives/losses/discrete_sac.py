@@ -44,7 +44,9 @@ class DiscreteSACLoss(TemperedLoss):
         target_entropy: nats; `"auto"` is `target_entropy_weight * log(num_actions)`.
         delay_qvalue: keep a delayed copy of the critics for the targets.
         priority_key: name of the priority; `set_keys` does the same for all names.
+        separate_losses: hold parameters that actor and critics share out of the critics' loss.
         reduction: `"mean"` (default), `"sum"` or `"none"`.
+        skip_done_states: do not call the networks on next observations of terminal steps.
         deactivate_vmap: loop over the critics, for networks that vmap does not support.
         use_prioritized_weights: whether `priority_weight` weighs the losses.
         gamma: discount, 0.99 by default; see `make_value_estimator`.
@@ -102,7 +104,9 @@ class DiscreteSACLoss(TemperedLoss):
         target_entropy: float | str = "auto",
         delay_qvalue: bool = True,
         priority_key: NestedKey | None = None,
+        separate_losses: bool = False,
         reduction: str | None = None,
+        skip_done_states: bool = False,
         deactivate_vmap: bool = False,
         use_prioritized_weights: bool | str = "auto",
         gamma: float | None = None,
@@ -119,6 +123,8 @@ class DiscreteSACLoss(TemperedLoss):
         )
         self.num_qvalue_nets = num_qvalue_nets
         self.loss_function = loss_function
+        self.separate_losses = separate_losses
+        self.skip_done_states = skip_done_states
         self.deactivate_vmap = deactivate_vmap
         if gamma is not None:
             self._hyperparams["gamma"] = gamma
@@ -184,13 +190,9 @@ class DiscreteSACLoss(TemperedLoss):
     def _qvalue_terms(self, tensordict: TensorDictBase, alpha: Tensor) -> tuple[Tensor, Tensor]:
         names = self._tensor_keys
         with torch.no_grad():
-            following = tensordict.get("next")
-            probs, log_probs = self._policy(following)
-            values = self._qvalues(following, target=True).amin(0)
-            next_value = (probs * (values - alpha * log_probs)).sum(-1, keepdim=True)
-            target = self.value_estimator.value_estimate(tensordict, next_value=next_value).squeeze(
-                -1
-            )
+            next_value = self._next_value(tensordict, alpha)
+            target = self.value_estimator.value_estimate(tensordict, next_value=next_value)
+            target = target.squeeze(-1)
         values = self._qvalues(tensordict)
         action = tensordict.get(names.action)
         check_action(action, values[0], self.action_space, names.action)
@@ -198,6 +200,11 @@ class DiscreteSACLoss(TemperedLoss):
         target = target.expand_as(chosen)
         error = (chosen.detach() - target).abs().amax(0)
         return distance_loss(chosen, target, self.loss_function).sum(0), error
+
+    def _soft_value(self, following: TensorDictBase, alpha: Tensor) -> Tensor:
+        probs, log_probs = self._policy(following)
+        values = self._qvalues(following, target=True).amin(0)
+        return (probs * (values - alpha * log_probs)).sum(-1)
 
     def _policy(self, tensordict: TensorDictBase) -> tuple[Tensor, Tensor]:
         """Return the probability of each action and its logarithm, `[*B, n]`."""
@@ -211,7 +218,8 @@ class DiscreteSACLoss(TemperedLoss):
         """Return the value of every action for each critic, `[N, *B, n]`."""
         inputs = inputs_of(tensordict, self.__dict__["qvalue_network"].in_keys)
         key = self._tensor_keys.action_value
-        return self._call_ensemble("qvalue_network", inputs, key, target=target)
+        hold = self.separate_losses
+        return self._call_ensemble("qvalue_network", inputs, key, target=target, hold_shared=hold)
 
     def _read_keys(self) -> list[NestedKey]:
         names = self._tensor_keys

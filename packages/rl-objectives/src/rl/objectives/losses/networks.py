@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -19,21 +19,25 @@ def network_parameters(network: nn.Module) -> TensorDictParams:
 
 
 def ensemble_parameters(
-    network: nn.Module | Sequence[nn.Module], size: int, shared: set[int]
+    network: nn.Module | Sequence[nn.Module], size: int, shared: Iterable[str] = ()
 ) -> TensorDictParams:
     """Return the parameters of `size` networks, stacked along a new first dimension.
 
     Args:
         network: one network, of which `size` copies are drawn anew, or the networks themselves.
         size: number of networks.
-        shared: ids of parameters that another network of the loss owns; they are not drawn anew.
+        shared: names of parameters that belong to another network; they are left out.
     """
+    left_out = [tuple(name.split(".")) for name in shared]
     if isinstance(network, nn.Module):
-        networks = [_redrawn(network, shared) for _ in range(size)]
+        networks = [copy.deepcopy(network) for _ in range(size)]
+        for clone in networks:
+            reset_parameters(clone)
     else:
         networks = list(network)
-    stacked = torch.stack([TensorDict.from_module(net).data for net in networks])
-    template = TensorDict.from_module(networks[0])
+    members = [TensorDict.from_module(net).exclude(*left_out) for net in networks]
+    stacked = torch.stack([member.data for member in members])
+    template = members[0]
     return TensorDictParams(stacked.apply(_leaf, template))
 
 
@@ -42,19 +46,12 @@ def target_parameters(params: TensorDictBase) -> TensorDictParams:
     return TensorDictParams(params.data.clone().apply(nn.Buffer))
 
 
-def reset_parameters(network: nn.Module, keep: set[int] = frozenset()) -> None:
-    """Draw a network's parameters anew, except those whose id is in `keep`."""
+def reset_parameters(network: nn.Module) -> None:
+    """Draw a network's parameters anew."""
     for module in network.modules():
         reset = getattr(module, "reset_parameters", None)
-        if reset is not None and not any(id(p) in keep for p in module.parameters(recurse=False)):
+        if reset is not None:
             reset()
-
-
-def _redrawn(network: nn.Module, shared: set[int]) -> nn.Module:
-    memo = {id(p): p for p in network.parameters() if id(p) in shared}
-    clone = copy.deepcopy(network, memo)
-    reset_parameters(clone, shared)
-    return clone
 
 
 def _leaf(stacked: Tensor, source: Tensor) -> Tensor:

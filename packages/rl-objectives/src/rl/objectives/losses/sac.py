@@ -220,15 +220,6 @@ class SACLoss(TemperedLoss):
         target = (qvalue - alpha * log_prob).detach()
         return distance_loss(value, target, self.loss_function)
 
-    def _next_value(self, tensordict: TensorDictBase, alpha: Tensor) -> Tensor:
-        """Return the soft value `[*B, 1]` of the next states."""
-        following = tensordict.get("next")
-        if not self.skip_done_states:
-            return self._soft_value(following, alpha).unsqueeze(-1)
-        alive = ~following.get(self._tensor_keys.done).squeeze(-1)
-        value = self._soft_value(following[alive], alpha)
-        return value.new_zeros(alive.shape).masked_scatter(alive, value).unsqueeze(-1)
-
     def _soft_value(self, following: TensorDictBase, alpha: Tensor) -> Tensor:
         if self._version == 1:
             inputs = inputs_of(following, self.__dict__["value_network"].in_keys)
@@ -260,7 +251,14 @@ class SACLoss(TemperedLoss):
         inputs = inputs_of(tensordict, self.__dict__["qvalue_network"].in_keys)
         inputs.set(self._tensor_keys.action, action)
         key = self._tensor_keys.state_action_value
-        values = self._call_ensemble("qvalue_network", inputs, key, target=target, detach=detach)
+        values = self._call_ensemble(
+            "qvalue_network",
+            inputs,
+            key,
+            target=target,
+            detach=detach,
+            hold_shared=self.separate_losses,
+        )
         return values.squeeze(-1)
 
     def _read_keys(self) -> list[NestedKey]:

@@ -37,6 +37,7 @@ class TD3Loss(LossModule):
         delay_qvalue: keep a delayed copy of the critics for the targets.
         gamma: discount, 0.99 by default; see `make_value_estimator`.
         priority_key: name of the priority; `set_keys` does the same for all names.
+        separate_losses: hold parameters that actor and critics share out of the critics' loss.
         reduction: `"mean"` (default), `"sum"` or `"none"`.
         deactivate_vmap: loop over the critics, for networks that vmap does not support.
         use_prioritized_weights: whether `priority_weight` weighs the losses.
@@ -90,6 +91,7 @@ class TD3Loss(LossModule):
         delay_qvalue: bool = True,
         gamma: float | None = None,
         priority_key: NestedKey | None = None,
+        separate_losses: bool = False,
         reduction: str | None = None,
         deactivate_vmap: bool = False,
         use_prioritized_weights: bool | str = "auto",
@@ -107,6 +109,7 @@ class TD3Loss(LossModule):
         self.num_qvalue_nets = num_qvalue_nets
         self.policy_noise, self.noise_clip = policy_noise, noise_clip
         self.loss_function = loss_function
+        self.separate_losses = separate_losses
         self.deactivate_vmap = deactivate_vmap
         if gamma is not None:
             self._hyperparams["gamma"] = gamma
@@ -179,7 +182,14 @@ class TD3Loss(LossModule):
         inputs = inputs_of(tensordict, self.__dict__["qvalue_network"].in_keys)
         inputs.set(self._tensor_keys.action, action)
         key = self._tensor_keys.state_action_value
-        values = self._call_ensemble("qvalue_network", inputs, key, target=target, detach=detach)
+        values = self._call_ensemble(
+            "qvalue_network",
+            inputs,
+            key,
+            target=target,
+            detach=detach,
+            hold_shared=self.separate_losses,
+        )
         return values.squeeze(-1)
 
     def _read_keys(self) -> list[NestedKey]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tensordict import NestedKey
+from tensordict import NestedKey, TensorDictBase
 from torch import Tensor, nn
 
 from rl.objectives.losses.base import LossModule
@@ -28,6 +28,8 @@ class TemperatureSettings:
 
 class TemperedLoss(LossModule):
     """A loss with a learned weight `alpha` of the entropy: its parameter is `log_alpha`."""
+
+    skip_done_states = False
 
     def _set_temperature(self, settings: TemperatureSettings) -> None:
         low, high = settings.min_alpha, settings.max_alpha
@@ -57,6 +59,19 @@ class TemperedLoss(LossModule):
         if self._log_bounds != (None, None):
             log_alpha = log_alpha.clamp(*self._log_bounds)
         return log_alpha.exp()
+
+    def _next_value(self, tensordict: TensorDictBase, alpha: Tensor) -> Tensor:
+        """Return the soft value `[*B, 1]` of the next states."""
+        following = tensordict.get("next")
+        if not self.skip_done_states:
+            return self._soft_value(following, alpha).unsqueeze(-1)
+        alive = ~following.get(self._tensor_keys.done).squeeze(-1)
+        value = self._soft_value(following[alive], alpha)
+        return value.new_zeros(alive.shape).masked_scatter(alive, value).unsqueeze(-1)
+
+    def _soft_value(self, following: TensorDictBase, alpha: Tensor) -> Tensor:
+        """Return the soft value `[*B]` of the states of `following`."""
+        raise NotImplementedError
 
     def _alpha_loss(self, log_prob: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
         """Return the loss that raises alpha while the entropy is below its target."""
