@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rl.core.contract.keys import in_next
 from rl.core.errors import MissingKeyError
-from rl.core.modules import greedy
+from rl.core.modules import QValueModule, greedy
 from rl.objectives.losses.action_space import (
     check_action,
     chosen_value,
@@ -102,12 +102,12 @@ class DQNLoss(LossModule):
         self.double_dqn = double_dqn
         if gamma is not None:
             self._hyperparams["gamma"] = gamma
-        if priority_key is not None:
-            self.set_keys(priority=priority_key)
-        key = self.tensor_keys.action
+        key = self._tensor_keys.action
         self.action_space = loss_action_space(action_space, value_network, key)
         self._sizes = variable_sizes(action_space, value_network)
         self._keys_changed()
+        if priority_key is not None:
+            self.set_keys(priority=priority_key)
         self.make_value_estimator()
 
     @dispatch
@@ -137,6 +137,11 @@ class DQNLoss(LossModule):
         names = self._tensor_keys
         network = self.__dict__["value_network"]
         following = inputs_of(tensordict.get("next"), network.in_keys)
+        if self._next_is_max and not self.double_dqn:
+            params = self._flat_params("value_network", target=True, detach=False)
+            params = {k[len(self._prefix) :]: v for k, v in params.items()}
+            output = self._call_with("_action_value_network", params, following)
+            return output.get(names.action_value).amax(-1, keepdim=True)
         if not self.double_dqn:
             output = self._call("value_network", following, target=True)
             chosen = output.get(names.value, None)
@@ -160,7 +165,15 @@ class DQNLoss(LossModule):
                 f"The value network writes {list(network.out_keys)}, not `{key}`: give it "
                 f'`out_keys=["{key}"]`, or name the entry with `set_keys(action_value=...)`.'
             )
-        self.__dict__["_action_value_network"] = _up_to(network, key)
+        part, self._prefix, rest = _up_to(network, key)
+        self.__dict__["_action_value_network"] = part
+        self._stateless.pop("_action_value_network", None)
+        # plain Q-values: the best one is their maximum, without building the action
+        self._next_is_max = (
+            self.action_space in ("one_hot", "categorical")
+            and all(isinstance(module, QValueModule) for module in rest)
+            and set(part.in_keys) == set(network.in_keys)
+        )
 
     def _read_keys(self) -> list[NestedKey]:
         inputs = list(self.__dict__["value_network"].in_keys)
@@ -170,13 +183,17 @@ class DQNLoss(LossModule):
         return [*keys, names.priority_weight]
 
 
-def _up_to(network: nn.Module, key: NestedKey) -> nn.Module:
-    """Return the first modules of a sequence, up to the one that writes `key`."""
+def _up_to(network: nn.Module, key: NestedKey) -> tuple[nn.Module, str, list[nn.Module]]:
+    """Split a sequence after the module that computes `key`.
+
+    Returns:
+        The first modules as one, the prefix that the network gives to its parameters, the rest.
+    """
     if not isinstance(network, TensorDictSequential):
-        return network
+        return network, "", []
     modules = list(network.module)
-    last = max(i for i, module in enumerate(modules) if key in module.out_keys)
-    if last == len(modules) - 1 and len(modules) > 1 and key in modules[-1].in_keys:
-        # a module that chooses among the values passes them on as they are
-        last = max(i for i, module in enumerate(modules[:-1]) if key in module.out_keys)
-    return modules[0] if last == 0 else TensorDictSequential(*modules[: last + 1])
+    # a module that chooses among the values passes them on as they are
+    last = next(i for i, m in enumerate(modules) if key in m.out_keys and key not in m.in_keys)
+    if last == 0:
+        return modules[0], "module.0.", modules[1:]
+    return TensorDictSequential(*modules[: last + 1]), "", modules[last + 1 :]
