@@ -6,6 +6,7 @@ from typing import Any
 
 from tensordict import TensorDictBase
 
+from rl.core.errors import MissingDependencyError, NotRegisteredError
 from rl.core.registry import Registry
 from rl.envs.collectors.base import BaseCollector
 from rl.envs.collectors.single import SingleCollector
@@ -13,6 +14,9 @@ from rl.envs.collectors.single import SingleCollector
 __all__ = ["Collector"]
 
 BACKENDS = Registry("rl.collectors")
+
+#: what to install for the backends of our other wheels
+WHEELS = {"ray": "rl-distributed[ray]"}
 
 
 class Collector(BaseCollector):
@@ -28,7 +32,8 @@ class Collector(BaseCollector):
         kwargs: the arguments of `SingleCollector`, which the other backends share.
 
     Raises:
-        NotRegisteredError: no installed wheel provides the backend.
+        NotRegisteredError: the backend is unknown.
+        MissingDependencyError: the wheel that provides it is not installed.
 
     Example:
         >>> from rl.envs import GymEnv
@@ -47,7 +52,7 @@ class Collector(BaseCollector):
         backend_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        kind = SingleCollector if backend == "single" else BACKENDS.load(backend)
+        kind = SingleCollector if backend == "single" else _load(backend)
         self.engine: BaseCollector = kind(
             create_env_fn, policy, **kwargs, **(backend_options or {})
         )
@@ -87,3 +92,15 @@ class Collector(BaseCollector):
         if name.startswith("__") or name == "engine":
             raise AttributeError(name)
         return getattr(self.engine, name)
+
+
+def _load(backend: str) -> type[BaseCollector]:
+    try:
+        return BACKENDS.load(backend)
+    except NotRegisteredError as error:
+        if backend not in WHEELS:
+            raise
+        raise MissingDependencyError(
+            f'`Collector(backend="{backend}")` needs another wheel: '
+            f'`pip install "{WHEELS[backend]}"`.'
+        ) from error
