@@ -43,6 +43,7 @@ def test_no_graph_break(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # raised inside torch
 @pytest.mark.parametrize("name", ["gae", "vtrace"])
 def test_generated_code_equals_eager(name):
     function, batch = CASES[name], data()
