@@ -13,6 +13,7 @@ import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torch import nn
+from torch.optim import Adam
 
 from rl.core import (
     MLP,
@@ -23,6 +24,7 @@ from rl.core import (
     NotRegisteredError,
     OneHotCategorical,
     ProbabilisticActor,
+    RLError,
     ShapeError,
     SpecError,
     ValueOperator,
@@ -33,7 +35,7 @@ from rl.core import (
 from rl.core.cli.main import main
 from rl.data import LazyTensorStorage, ReplayBuffer, TensorDictReplayBuffer
 from rl.envs import Collector, GymEnv, ParallelEnv
-from rl.objectives import GAE, ClipPPOLoss, DQNLoss, HardUpdate
+from rl.objectives import GAE, ClipPPOLoss, DQNLoss, HardUpdate, Trainer
 
 WAIT_S = 5.0
 
@@ -149,6 +151,10 @@ def test_targets_and_no_updater(batch):
     loss = DQNLoss(nn.Linear(4, 2), action_space="one_hot", delay_value=True)
     with pytest.warns(UserWarning, match=r"nothing moves: build `SoftUpdate\(loss, tau=0.005\)`"):
         loss(batch)
+    trained = DQNLoss(nn.Linear(4, 2), action_space="one_hot", delay_value=True)
+    parts = {"collector": [batch], "total_frames": batch.numel(), "optim_steps_per_batch": 1}
+    with pytest.raises(RLError, match=r"`target_net_updater=SoftUpdate\(loss, tau=0.005\)`"):
+        Trainer(loss_module=trained, optimizer=Adam(trained.parameters()), **parts)
     with_updater = DQNLoss(nn.Linear(4, 2), action_space="one_hot", delay_value=True)
     HardUpdate(with_updater)
     with_updater(batch)  # warnings are errors in this suite

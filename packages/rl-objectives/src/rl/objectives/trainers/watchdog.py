@@ -21,15 +21,14 @@ _ONE_ACTION = 1e-6
 
 
 class Watchdog(TrainerHookBase):
-    """Raises on non-finite losses and gradients, constant advantages and collapsed entropy.
+    """Raises on non-finite losses and gradients, advantages of zero and collapsed entropy.
 
     The parameters are not moved by the step that raises, and the trainer is saved where it saves
     its checkpoints.
 
     Args:
         patience: steps in a row without signal that are borne.
-        advantage_key: the advantage in the sub-batches; a batch whose advantages are all equal
-            teaches a policy nothing.
+        advantage_key: the advantage in the sub-batches; one of zeros teaches a policy nothing.
         min_entropy: nats; lower is a collapse. By default a collapse is a policy that takes one
             action, within 1e-6 of 0; `-math.inf` does not look.
         interval: steps from one check to the next. On an accelerator each check waits for it.
@@ -116,14 +115,13 @@ class Watchdog(TrainerHookBase):
 
     def _check_advantage(self, sub_batch: TensorDictBase) -> None:
         advantage = sub_batch.get(self.advantage_key, None)
-        if advantage is None or advantage.numel() < 2:
+        if advantage is None:
             return
-        is_flat = bool(advantage.min() == advantage.max())
-        self._without_signal = self._without_signal + 1 if is_flat else 0
+        self._without_signal = 0 if advantage.any() else self._without_signal + 1
         if self._without_signal > self.patience:
             self._stop(
                 str(self.advantage_key),
-                f"`{self.advantage_key}` is the same for every step of the last "
+                f"`{self.advantage_key}` is zero at every step of the last "
                 f"{self._without_signal} batches",
                 "The policy learns nothing: check that the reward varies.",
             )
@@ -138,7 +136,8 @@ class Watchdog(TrainerHookBase):
         if self._collapsed > self.patience:
             self._stop(
                 "entropy",
-                f"`entropy` has been below {self.min_entropy or _ONE_ACTION} for {self._collapsed} steps",
+                f"`entropy` has been below {self.min_entropy or _ONE_ACTION}"
+                f" for {self._collapsed} steps",
                 "The policy has collapsed: raise `entropy_coeff`.",
             )
 
