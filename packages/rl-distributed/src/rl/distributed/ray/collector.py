@@ -75,8 +75,10 @@ class RayCollector(BaseCollector):
 
     Example:
         >>> from rl.envs.testing import CountingEnv
-        >>> RayCollector(CountingEnv, frames_per_batch=8, num_collectors=2)  # doctest: +SKIP
-        RayCollector(num_collectors=2, sync=True)
+        >>> collector = RayCollector(CountingEnv, frames_per_batch=8, num_collectors=2)
+        >>> collector.next().shape
+        torch.Size([2, 4])
+        >>> collector.shutdown()
     """
 
     def __init__(  # noqa: PLR0913 (the arguments TorchRL users pass)
