@@ -84,12 +84,12 @@ class ClipPPOLoss(PPOLoss):
         low = self.clip_epsilon_low if self._is_pair else self.clip_epsilon
         high = self.clip_epsilon_high if self._is_pair else self.clip_epsilon
         ratio = log_weight.exp()
-        gain = ratio * advantage
         with torch.no_grad():
-            clipped = ratio.clamp(1 - low, 1 + high)
-            limit = clipped * advantage
+            clipped, cost = ratio.clamp(1 - low, 1 + high), -advantage
+            limit = clipped * cost
         # the limit is constant: a gradient flows only where the ratio is not clipped
-        values = {"loss_objective": -self._reduce(gain.where(gain <= limit, limit), mask)}
+        loss = ratio * cost
+        values = {"loss_objective": self._reduce(loss.where(loss >= limit, limit), mask)}
         with torch.no_grad():
             values["clip_fraction"] = masked_mean((ratio != clipped).to(ratio.dtype), mask)
             ratio = ratio.flatten() if mask is None else ratio[mask].flatten()

@@ -167,7 +167,7 @@ class PolicyGradientLoss(LossModule):
     def _critic_terms(
         self, tensordict: TensorDictBase, mask: Tensor | None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return the loss `[*B]`, the value and the metrics of the critic."""
+        """Return the loss of each step, the value and the metrics of the critic."""
         names = self._tensor_keys
         target = tensordict.get(names.value_target, None)
         if target is None:
@@ -187,7 +187,8 @@ class PolicyGradientLoss(LossModule):
         if self.clip_value is not None:
             loss, fraction = self._clipped_value_loss(tensordict, value, target, loss)
             metrics["value_clip_fraction"] = masked_mean(fraction.squeeze(-1), mask)
-        return loss.squeeze(-1), value, metrics
+        # a mean or a sum is the same with the trailing dimension, and one node of the graph less
+        return (loss.squeeze(-1) if self.reduction == "none" else loss), value, metrics
 
     def _value(self, tensordict: TensorDictBase) -> Tensor:
         inputs = inputs_of(tensordict, self.__dict__["critic_network"].in_keys)

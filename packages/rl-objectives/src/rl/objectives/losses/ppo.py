@@ -202,5 +202,4 @@ def _explained_variance(value: Tensor, target: Tensor, mask: Tensor | None) -> T
     """Return 1 - var(target - value) / var(target): 1 for a perfect critic, 0 for a constant."""
     if mask is not None:
         value, target = value[mask], target[mask]
-    error, total = torch.stack([target - value, target]).flatten(1).var(1).unbind(0)
-    return 1 - error / total.clamp_min(1e-8)
+    return 1 - (target - value).var() / target.var().clamp_min(1e-8)
