@@ -5,7 +5,7 @@ import os
 import pytest
 import ray
 
-from rl.distributed.ray.collector import LOCAL_RAY
+from rl.distributed.ray.pool import LOCAL_RAY
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torch import nn
 
-from rl.core import OneHotCategorical, ProbabilisticActor, RLError, WorkerError
+from rl.core import OneHotCategorical, ProbabilisticActor, RLError, WorkerError, seed_generator
 from rl.distributed import RayCollector
 from rl.envs.testing import CountingEnv
 
@@ -56,55 +59,201 @@ class FailingEnv(CountingEnv):
 
 
 class SlowEnv(CountingEnv):
-    """Never returns from its second step."""
+    """Waits at each of its steps."""
+
+    def __init__(self, *args, wait_s, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.wait_s = wait_s
 
     def _step(self, tensordict):
-        if self.count.max() >= 1:
-            time.sleep(60)
+        time.sleep(self.wait_s)
         return super()._step(tensordict)
 
 
-def test_synchronous_workers_share_a_batch(collect):
-    collector = collect(MAKE, actor(), frames_per_batch=16, total_frames=32)
-    first, second = collector
+MAKE_SLOW = partial(SlowEnv, 3, batch_size=(2,), wait_s=0.2)
+STUCK = partial(SlowEnv, 3, batch_size=(2,), wait_s=60.0)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Two workers that several tests use; starting workers takes seconds."""
+    policy = actor()
+    collector = RayCollector(MAKE, policy, frames_per_batch=16, timeout_s=60.0)
+    yield collector, collector.state_dict(), copy.deepcopy(policy.state_dict())
+    collector.shutdown()
+
+
+@pytest.fixture
+def sync(shared):
+    """The shared collector as it was new."""
+    collector, state, weights = shared
+    collector.policy.load_state_dict(weights)
+    collector.load_state_dict(state)
+    return collector
+
+
+def test_synchronous_workers_share_a_batch(sync):
+    first, second = sync.next(), sync.next()
     assert first.shape == torch.Size([4, 4])
-    assert first.names == [None, "time"]
+    assert first.names == second.names == [None, "time"]
     assert first["observation"][:, :, 0].tolist() == [[0, 1, 2, 0]] * 4
     assert second["observation"][:, :, 0].tolist() == [[1, 2, 0, 1]] * 4
-    ids = first["collector", "traj_ids"]
-    assert len(ids.unique()) == 8
+    # two trajectories of each of the four envs, of which one goes on in the second batch
+    assert len(first["collector", "traj_ids"].unique()) == 8
+    both = torch.cat([first, second], 1)["collector", "traj_ids"]
+    assert len(both.unique()) == 12
+    assert torch.equal(both[:, 3], both[:, 4])
+    assert sync.frames == 32
+    assert repr(sync) == "RayCollector(num_collectors=2, sync=True)"
+
+
+def test_workers_that_nobody_seeded_differ(sync):
+    actions = torch.cat([sync.next()["action"] for _ in range(4)], 1)
+    assert not torch.equal(actions[:2], actions[2:])
+
+
+def test_weights_are_confirmed_and_batches_stamped(sync):
+    assert sync.next()["collector", "policy_version"].tolist() == [[0] * 4] * 4
+    with torch.no_grad():
+        sync.policy[0].module.bias.copy_(torch.tensor([50.0, -50.0]))
+    sync.update_policy_weights_()
+    batch = sync.next()
+    assert batch["collector", "policy_version"].dtype == torch.int64
+    assert (batch["collector", "policy_version"] == 1).all()
+    assert (batch["action"][..., 0] == 1).all()
+    other = {name: -value for name, value in sync.policy.state_dict().items()}
+    for given in (other, TensorDict(other).unflatten_keys(".")):
+        sync.update_policy_weights_(given)
+        assert (sync.next()["action"][..., 1] == 1).all()
+    assert sync.version == 3
+
+
+def test_weights_that_do_not_fit_raise(sync):
+    with pytest.raises(
+        WorkerError, match=r"Worker [01] of 2 stopped in `load_weights`: WeightsError"
+    ):
+        sync.update_policy_weights_({"weight": torch.ones(2)})
+    assert (sync.next()["collector", "policy_version"] == 0).all()
+
+
+def test_seeds_differ_and_give_equal_runs(shared, sync):
+    runs = []
+    for _ in range(2):
+        sync.load_state_dict(shared[1])
+        # the second worker goes on where the first ended
+        assert sync.set_seed(5) not in (5, seed_generator(5))
+        runs.append(torch.cat([sync.next()["action"] for _ in range(4)], 1))
+    assert torch.equal(*runs)
+    assert not torch.equal(runs[0][:2], runs[0][2:])
+
+
+def test_resume_is_exact_in_new_workers(sync, collect):
+    state_before = sync.state_dict()
+    sync.set_seed(0)
+    sync.next()
+    with torch.no_grad():
+        sync.policy[0].module.bias.add_(1.0)
+    sync.update_policy_weights_()
+    sync.next()
+    with torch.no_grad():  # trained on, not sent
+        sync.policy[0].module.bias.add_(torch.tensor([50.0, -50.0]))
+    state = sync.state_dict()
+    expected = [sync.next(), sync.next()]
+    resumed = collect(MAKE, actor(), frames_per_batch=16)
+    resumed.load_state_dict(state)
+    for batch in expected:
+        again = resumed.next()
+        assert set(again.keys(True, True)) == set(batch.keys(True, True))
+        for key in batch.keys(True, True):
+            assert torch.equal(again[key], batch[key]), key
+    assert resumed.frames == sync.frames == 64
+    assert (again["collector", "policy_version"] == 1).all()
+    one = {**state_before, "workers": {"0": state_before["workers"]["0"]}}
+    with pytest.raises(RLError, match="num_collectors=1"):
+        resumed.load_state_dict(one)
+
+
+def test_unbatched_envs_are_stacked_and_a_buffer_takes_them(collect):
+    class Sink:
+        def __init__(self, ndim):
+            self.storage = SimpleNamespace(ndim=ndim)
+            self.shapes = []
+
+        def extend(self, data):
+            self.shapes.append(tuple(data.shape))
+
+    sink = Sink(ndim=2)
+    collector = collect(
+        partial(CountingEnv, 3), frames_per_batch=8, total_frames=24, replay_buffer=sink
+    )
+    assert len(collector) == 3
+    assert [collector.next(), collector.next()] == [None, None]
+    assert sink.shapes == [(2, 4), (2, 4)]
+    flat = collector.replay_buffer = Sink(ndim=1)
+    assert list(collector) == [None]
+    assert flat.shapes == [(8,)]
     assert collector.is_exhausted
 
 
-def test_unbatched_envs_are_stacked(collect):
-    collector = collect(partial(CountingEnv, 3), frames_per_batch=8)
-    assert collector.next().shape == torch.Size([2, 4])
+def test_what_is_done_to_delivered_batches(collect):
+    with pytest.warns(UserWarning, match="each batch holds 8"):
+        collector = collect(
+            MAKE,
+            frames_per_batch=7,
+            num_collectors=1,
+            device="cpu",
+            max_frames_per_traj=2,
+            split_trajs=True,
+            postproc=lambda batch: batch.set("seen", torch.ones(batch.shape)),
+        )
+    batch = collector.next()
+    assert collector.frames_per_batch == collector.frames == 8
+    assert batch.shape == torch.Size([4, 2])
+    assert batch["collector", "mask"].all()
+    assert batch["next", "truncated"][:, -1].all()
+    assert batch["seen"].all()
+    assert batch.device == torch.device("cpu")
+
+
+def test_a_factory_makes_one_policy_for_all(collect):
+    def drawn():
+        policy = actor()
+        with torch.no_grad():  # another one in each process
+            policy[0].module.bias.fill_(os.getpid())
+        return policy
+
+    collector = collect(MAKE, policy_factory=drawn, frames_per_batch=8)
+    first, second = collector.next()["logits"].split(2)
+    assert torch.equal(first, second)
+    with pytest.raises(RLError, match=r"update_policy_weights_\(policy\)"):
+        collector.update_policy_weights_()
+    policy = drawn()
+    collector.update_policy_weights_(policy)
+    weights = collector.state_dict()["weights"]
+    assert weights.keys() == policy.state_dict().keys()
+    assert all(torch.equal(weights[k], v) for k, v in policy.state_dict().items())
+    assert (collector.next()["collector", "policy_version"] == 1).all()
 
 
 def test_asynchronous_workers_deliver_one_by_one(collect):
-    collector = collect(MAKE, frames_per_batch=8, sync=False, total_frames=40)
-    batches = list(collector)
-    assert [batch.shape for batch in batches] == [torch.Size([2, 4])] * 5
-    with pytest.raises(RLError, match="sync=True"):
-        collector.state_dict()
-
-
-def test_weights_are_confirmed_and_batches_stamped(collect):
     policy = actor()
-    collector = collect(MAKE, policy, frames_per_batch=64)
-    assert (collector.next()["collector", "policy_version"] == 0).all()
-    with torch.no_grad():
-        policy[0].module.bias.copy_(torch.tensor([50.0, -50.0]))
-    collector.update_policy_weights_()
-    batch = collector.next()
-    assert (batch["collector", "policy_version"] == 1).all()
-    assert (batch["action"][..., 0] == 1).all()
-
-
-def test_weights_that_do_not_fit_raise(collect):
-    collector = collect(MAKE, actor(), frames_per_batch=8)
-    with pytest.raises(WorkerError, match=r"Worker 0 of 2 stopped in `load_weights`"):
-        collector.update_policy_weights_({"weight": torch.ones(2)})
+    collector = collect([MAKE, MAKE_SLOW], policy, frames_per_batch=8, sync=False, total_frames=64)
+    batches = []
+    for batch in collector:
+        batches.append(batch)
+        if len(batches) == 4:
+            collector.update_policy_weights_()
+    assert [batch.shape for batch in batches] == [torch.Size([2, 4])] * 8
+    workers = [int(batch["collector", "traj_ids"][0, 0]) % 2 for batch in batches]
+    assert workers.count(0) > workers.count(1)
+    versions = [batch["collector", "policy_version"].unique().item() for batch in batches]
+    assert versions[:4] == [0] * 4
+    # what was under way at the update is of the old version, what came after of the new one
+    assert versions[4:].count(0) <= 2
+    assert 1 in versions[4:]
+    for refused in (collector.state_dict, partial(collector.load_state_dict, {})):
+        with pytest.raises(RLError, match="sync=True"):
+            refused()
 
 
 def test_an_error_comes_with_index_and_traceback(collect):
@@ -118,75 +267,41 @@ def test_an_error_comes_with_index_and_traceback(collect):
 
 
 def test_a_killed_worker_is_an_error_within_seconds(collect):
-    collector = collect(MAKE, frames_per_batch=16)
+    collector = collect([STUCK, MAKE], frames_per_batch=16)
     os.kill(collector.pids[1], signal.SIGKILL)
     start = time.monotonic()
+    # though the first worker does not answer for a minute
     with pytest.raises(WorkerError, match=r"Worker 1 of 2 .*its process is gone"):
-        [collector.next() for _ in range(3)]
+        collector.next()
     assert time.monotonic() - start < 10
+    collector.workers.timeout_s = 1.0  # of waiting for the stuck one to close
 
 
 def test_a_silent_worker_is_an_error(collect):
-    collector = collect([MAKE, SlowEnv], frames_per_batch=16)
-    collector.timeout_s = 3.0  # starting a worker may take longer
-    with pytest.raises(WorkerError, match=r"no answer within 3\.0 s"):
+    collector = collect(STUCK, frames_per_batch=8, num_collectors=1)
+    collector.workers.timeout_s = 1.0  # starting a worker may take longer
+    with pytest.raises(WorkerError, match=r"Worker 0 of 1 .*no answer within 1\.0 s"):
+        collector.next()
+    collector.shutdown()
+    collector.shutdown()
+    with pytest.raises(RLError, match="shut down"):
         collector.next()
 
 
-def test_seeds_differ_and_give_equal_runs(collect):
-    runs = []
-    for _ in range(2):
-        collector = collect(MAKE, frames_per_batch=64)
-        collector.set_seed(5)
-        runs.append(collector.next()["action"])
-    assert torch.equal(*runs)
-    assert not torch.equal(runs[0][:2], runs[0][2:])
+def test_an_env_that_cannot_be_made_is_an_error():
+    def broken():
+        raise ZeroDivisionError("no env")
+
+    with pytest.raises(WorkerError, match=r"Worker 0 of 1 stopped in `pid`(.|\n)*no env"):
+        RayCollector(broken, frames_per_batch=8, num_collectors=1, timeout_s=60.0)
 
 
-def test_resume_is_exact(collect):
-    policy = actor()
-    whole = collect(MAKE, policy, frames_per_batch=16)
-    whole.set_seed(0)
-    whole.next()
-    state = whole.state_dict()
-    expected = whole.next()
-    resumed = collect(MAKE, policy, frames_per_batch=16)
-    resumed.load_state_dict(state)
-    batch = resumed.next()
-    assert resumed.frames == 32
-    for key in expected.exclude(("collector", "policy_version")).keys(True, True):
-        assert torch.equal(batch[key], expected[key]), key
-    whole.shutdown()
-    with pytest.raises(RLError, match="num_collectors=2"):
-        collect(MAKE, policy, frames_per_batch=16, num_collectors=1).load_state_dict(state)
-
-
-def test_a_buffer_takes_the_transitions(collect):
-    class Sink:
-        def __init__(self):
-            self.rows = 0
-
-        def extend(self, data):
-            self.rows += data.shape[0]
-
-    sink = Sink()
-    collector = collect(MAKE, frames_per_batch=16, total_frames=32, replay_buffer=sink)
-    assert list(collector) == [None, None]
-    assert sink.rows == 32
-
-
-def test_bad_counts_raise():
+def test_bad_arguments_raise():
     with pytest.raises(RLError, match="pass a multiple"):
         RayCollector(MAKE, frames_per_batch=15)
     with pytest.raises(RLError, match="one per worker"):
         RayCollector([MAKE], frames_per_batch=16)
     with pytest.raises(RLError, match="expected 1 or more"):
         RayCollector(MAKE, frames_per_batch=16, num_collectors=0)
-
-
-def test_a_collector_that_was_shut_down_says_so(collect):
-    collector = collect(MAKE, frames_per_batch=16)
-    collector.shutdown()
-    collector.shutdown()
-    with pytest.raises(RLError, match="shut down"):
-        collector.next()
+    with pytest.raises(RLError, match="pass `split_trajs` to `RayCollector`"):
+        RayCollector(MAKE, frames_per_batch=16, collector_kwargs={"split_trajs": True})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,25 +16,18 @@ from rl.core import (
     RLError,
     Weights,
     WeightsError,
-    WorkerError,
-    optional,
+    seed_generator,
     versioned_weights,
 )
 from rl.core.weights.versioned import checksum
+from rl.distributed.ray.pool import ActorPool
 from rl.distributed.ray.worker import CollectorWorker
-from rl.envs import BaseCollector
+from rl.envs import BaseCollector, split_trajectories
 
 __all__ = ["RayCollector"]
 
-ray = optional("ray", extra="rl-distributed[ray]")
-
-#: a local Ray that shows no dashboard and prints nothing
-LOCAL_RAY = {
-    "include_dashboard": False,
-    "log_to_driver": False,
-    "configure_logging": False,
-    "_node_ip_address": "127.0.0.1",
-}
+#: what the collector does with all workers' batches, and so no single worker can
+NOT_A_WORKERS = ("frames_per_batch", "total_frames", "split_trajs", "replay_buffer")
 
 
 class RayCollector(BaseCollector):
@@ -41,7 +35,8 @@ class RayCollector(BaseCollector):
 
     Every wait is bounded; a worker that raises, dies or is silent is a `WorkerError`. Weights carry
     a version and a checksum, each worker confirms what it loaded, and every batch says in
-    `("collector", "policy_version")` which version acted.
+    `("collector", "policy_version")` which version acted. Until `set_seed`, the workers' random
+    numbers follow from the state of torch's generator at construction.
 
     Args:
         create_env_fn: makes an env; or a list with one function per worker.
@@ -55,15 +50,20 @@ class RayCollector(BaseCollector):
         collector_kwargs: further arguments of each worker's `SingleCollector`.
         ray_init_config: arguments of `ray.init`, used if Ray does not run yet.
         remote_configs: options of the actors, such as `{"num_cpus": 1, "num_gpus": 0}`.
-        timeout_s: the longest wait for a worker.
+        device: default of the three devices below.
         storing_device: where batches are delivered.
+        policy_device: where the workers' policies run.
+        env_device: where the workers' envs deliver data.
         init_random_frames: act at random for this many frames in all.
         max_frames_per_traj: truncate trajectories at this length.
         reset_at_each_iter: start every batch with a reset.
-        exploration_type: the exploration mode while collecting.
-        set_truncated: mark the last step of each batch truncated.
         postproc: applied to each delivered batch.
+        split_trajs: return `[num_trajectories, T_max]` padded batches with a mask.
+        exploration_type: the exploration mode while collecting.
         replay_buffer: anything with `extend`; takes the transitions, and iteration yields None.
+        set_truncated: mark the last step of each batch truncated.
+        trust_policy: use `policy` as it is.
+        timeout_s: the longest wait for a worker, in seconds.
 
     Writes:
         ("collector", "traj_ids"): [*B, T] int64, unique over the workers.
@@ -94,15 +94,20 @@ class RayCollector(BaseCollector):
         collector_kwargs: dict[str, Any] | None = None,
         ray_init_config: dict[str, Any] | None = None,
         remote_configs: dict[str, Any] | None = None,
-        timeout_s: float = 300.0,
+        device: torch.device | str | None = None,
         storing_device: torch.device | str | None = None,
-        init_random_frames: int | None = None,
+        policy_device: torch.device | str | None = None,
+        env_device: torch.device | str | None = None,
         max_frames_per_traj: int | None = None,
+        init_random_frames: int | None = None,
         reset_at_each_iter: bool = False,
-        exploration_type: ExplorationType = ExplorationType.RANDOM,
-        set_truncated: bool = False,
         postproc: Callable[[TensorDictBase], TensorDictBase] | None = None,
+        split_trajs: bool = False,
+        exploration_type: ExplorationType = ExplorationType.RANDOM,
         replay_buffer: Any = None,  # noqa: ANN401 (anything with `extend`)
+        set_truncated: bool = False,
+        trust_policy: bool = False,
+        timeout_s: float = 120.0,
     ) -> None:
         makers = _makers(create_env_fn, num_collectors)
         share = num_collectors if sync else 1
@@ -112,30 +117,46 @@ class RayCollector(BaseCollector):
                 "workers: pass a multiple."
             )
         self.policy = policy
-        self.frames_per_batch = frames_per_batch
         self.total_frames = total_frames
         self.sync = sync
-        self.timeout_s = timeout_s
-        self.storing_device = storing_device
+        self.storing_device = storing_device or device
         self.postproc = postproc
+        self.split_trajs = split_trajs
         self.replay_buffer = replay_buffer
         self.frames = self.iterations = self.version = 0
-        self.closed = False
         self._pending: dict[Any, int] = {}
-        self._owns_ray = _start_ray(num_collectors, ray_init_config)
+        self._policy_elsewhere = policy_factory is not None
         options = {
             "frames_per_batch": frames_per_batch // share,
-            "init_random_frames": (init_random_frames or 0) // num_collectors,
+            "policy_device": policy_device or device,
+            "env_device": env_device or device,
+            # batches travel through shared memory
+            "storing_device": "cpu" if policy_device or env_device or device else None,
             "max_frames_per_traj": max_frames_per_traj,
+            "init_random_frames": (init_random_frames or 0) // num_collectors,
             "reset_at_each_iter": reset_at_each_iter,
             "exploration_type": exploration_type,
             "set_truncated": set_truncated,
-            **(collector_kwargs or {}),
+            "trust_policy": trust_policy,
+            **_for_workers(collector_kwargs),
         }
-        actor = ray.remote(CollectorWorker).options(**{"num_cpus": 1, **(remote_configs or {})})
-        self.workers = [actor.remote(maker, policy, policy_factory, options) for maker in makers]
+        sent = None if policy_factory is not None else _on_cpu(policy)
+        self.workers = ActorPool(
+            CollectorWorker,
+            [
+                (maker, sent, policy_factory, options, seed)
+                for maker, seed in zip(makers, _seeds(num_collectors), strict=True)
+            ],
+            timeout_s=timeout_s,
+            init_config=ray_init_config,
+            actor_options=remote_configs,
+        )
         try:
-            self.pids = self._call("creation", "pid")
+            self.pids = self.workers.call_all("pid")
+            self.frames_per_batch = self._whole_frames(frames_per_batch, share)
+            # what the workers act with, for `state_dict`
+            self._weights = None
+            self._agree_on_weights()
         except BaseException:
             self.shutdown()
             raise
@@ -143,32 +164,31 @@ class RayCollector(BaseCollector):
     def __repr__(self) -> str:
         return f"RayCollector(num_collectors={len(self.workers)}, sync={self.sync})"
 
-    # ---------------------------------------------------------------- workers
+    def _whole_frames(self, frames: int, share: int) -> int:
+        whole = share * self.workers.call(0, "frames_per_batch")
+        if whole != frames:
+            warnings.warn(
+                f"`frames_per_batch={frames}` is no multiple of the envs of all workers: each "
+                f"batch holds {whole}.",
+                stacklevel=3,
+            )
+        return whole
 
-    def _call(self, phase: str, method: str, *args: Any) -> list[Any]:
-        """Call a method of every worker and return the results, in order."""
-        if self.closed:
-            raise RLError("The collector was shut down: build a new one.")
-        calls = [getattr(worker, method).remote(*args) for worker in self.workers]
-        return [self._get(call, index, phase) for index, call in enumerate(calls)]
-
-    def _get(self, call: Any, index: int, phase: str) -> Any:  # noqa: ANN401 (what the call returns)
-        where = f"Worker {index} of {len(self.workers)} stopped in `{phase}`"
-        try:
-            return ray.get(call, timeout=self.timeout_s)
-        except ray.exceptions.GetTimeoutError as error:
-            raise WorkerError(
-                f"{where}: no answer within {self.timeout_s} s. Raise `timeout_s` if that is meant."
-            ) from error
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise WorkerError(
-                f"{where}: {type(cause).__name__}: {cause}. Its traceback follows.\n\n{error}"
-            ) from error
-        except ray.exceptions.RayError as error:
-            raise WorkerError(f"{where}: its process is gone ({error}).") from error
+    def _agree_on_weights(self) -> None:
+        """Let all workers start with the weights of the first: a factory may draw them."""
+        if self._policy_elsewhere:
+            weights = self.workers.call(0, "weights")
+            if weights is not None:
+                self._send(weights)
+        elif isinstance(self.policy, nn.Module):
+            self._weights = self.workers.put(_stamped(self.policy, 0))
 
     # ------------------------------------------------------------- collection
+
+    @property
+    def closed(self) -> bool:
+        """Whether the collector was shut down."""
+        return self.workers.closed
 
     @property
     def is_exhausted(self) -> bool:
@@ -180,37 +200,37 @@ class RayCollector(BaseCollector):
 
         Raises:
             WorkerError: a worker raised, died or is silent.
+            RLError: the collector was shut down.
         """
         batch = self._next_sync() if self.sync else self._next_async()
         self.frames += batch.numel()
         self.iterations += 1
         if self.storing_device is not None:
             batch = batch.to(self.storing_device)
+        if self.split_trajs:
+            batch = split_trajectories(batch, prefix="collector")
         if self.postproc is not None:
             batch = self.postproc(batch)
         if self.replay_buffer is None:
             return batch
-        self.replay_buffer.extend(batch.reshape(-1))
+        one_dim = getattr(getattr(self.replay_buffer, "storage", None), "ndim", 1) == 1
+        self.replay_buffer.extend(batch.reshape(-1) if one_dim else batch)
         return None
 
     def _next_sync(self) -> TensorDictBase:
-        batches = self._call("next", "next")
+        batches = self.workers.call_all("next")
         batches = [self._with_unique_ids(batch, index) for index, batch in enumerate(batches)]
         joined = torch.stack(batches, 0) if batches[0].ndim == 1 else torch.cat(batches, 0)
         joined.refine_names(..., "time")
         return joined
 
     def _next_async(self) -> TensorDictBase:
-        if self.closed:
-            raise RLError("The collector was shut down: build a new one.")
         if not self._pending:
-            self._pending = {worker.next.remote(): i for i, worker in enumerate(self.workers)}
-        ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=self.timeout_s)
-        if not ready:
-            raise WorkerError(f"No worker answered in `next` within {self.timeout_s} s.")
-        index = self._pending.pop(ready[0])
-        batch = self._get(ready[0], index, "next")
-        self._pending[self.workers[index].next.remote()] = index
+            self._pending = {
+                self.workers.submit(index, "next"): index for index in range(len(self.workers))
+            }
+        index, batch = self.workers.pop_first(self._pending, "next")
+        self._pending[self.workers.submit(index, "next")] = index
         return self._with_unique_ids(batch, index)
 
     def _with_unique_ids(self, batch: TensorDictBase, index: int) -> TensorDictBase:
@@ -227,48 +247,64 @@ class RayCollector(BaseCollector):
             kwargs: ignored.
 
         Raises:
+            RLError: nothing is given and `policy_factory` made the policies.
             WeightsError: a worker loaded another version than was sent.
             WorkerError: the weights do not fit the worker's policy.
         """
         source = self.policy if policy_or_weights is None else policy_or_weights
-        if source is None:
+        if policy_or_weights is None and self._policy_elsewhere:
+            raise RLError(
+                "The workers' policies are of `policy_factory`, so the trained one is not known "
+                "here: pass it, `update_policy_weights_(policy)`."
+            )
+        if policy_or_weights is None and not isinstance(source, nn.Module):
             return
         self.version += 1
-        sent = ray.put(_stamped(source, self.version))
-        loaded = self._call("load_weights", "load_weights", sent)
-        if set(loaded) != {self.version}:
-            raise WeightsError(f"Weights of version {self.version} were sent, loaded are {loaded}.")
+        self._send(_stamped(source, self.version))
+
+    def _send(self, weights: Weights) -> None:
+        sent = self.workers.put(weights)
+        loaded = self.workers.call_all("load_weights", sent)
+        if set(loaded) != {weights.version}:
+            raise WeightsError(
+                f"Weights of version {weights.version} were sent, the workers loaded {loaded}: "
+                "build the collector anew."
+            )
+        self._weights = sent
 
     # ------------------------------------------------------------------ state
 
     def set_seed(self, seed: int, static_seed: bool = False) -> int:
         """Give each worker a seed of the chain and return the next one."""
-        for index, worker in enumerate(self.workers):
-            seed = self._get(worker.set_seed.remote(seed, static_seed), index, "set_seed")
+        for index in range(len(self.workers)):
+            seed = self.workers.call(index, "set_seed", seed, static_seed)
         return seed
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of every worker.
+        """Return the state and the random state of every worker, and the weights they act with.
 
         Raises:
             RLError: asynchronous workers are always in the middle of a batch.
         """
         if not self.sync:
             raise RLError("An asynchronous collector cannot be resumed exactly: use `sync=True`.")
-        states = self._call("state_dict", "state_dict")
+        weights = {} if self._weights is None else self.workers.get(self._weights).tensordict
         return {
             "frames": self.frames,
             "iterations": self.iterations,
             "version": self.version,
-            "workers": {str(index): state for index, state in enumerate(states)},
+            "weights": {name: value.clone() for name, value in weights.items()},
+            "workers": {str(i): s for i, s in enumerate(self.workers.call_all("state_dict"))},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on exactly from a `state_dict`; the policy's weights are sent along.
+        """Go on exactly from a `state_dict`, with the weights that acted when it was taken.
 
         Raises:
-            RLError: the state is of another number of workers.
+            RLError: the state is of another number of workers, or the collector asynchronous.
         """
+        if not self.sync:
+            raise RLError("An asynchronous collector cannot be resumed exactly: use `sync=True`.")
         states = state_dict["workers"]
         if len(states) != len(self.workers):
             raise RLError(
@@ -277,25 +313,16 @@ class RayCollector(BaseCollector):
             )
         self.frames = state_dict["frames"]
         self.iterations = state_dict["iterations"]
-        calls = [
-            worker.load_state_dict.remote(states[str(index)])
-            for index, worker in enumerate(self.workers)
-        ]
-        for index, call in enumerate(calls):
-            self._get(call, index, "load_state_dict")
-        # the workers were built with the policy as it was before it was restored
         self.version = state_dict["version"]
-        self.update_policy_weights_()
+        order = range(len(self.workers))
+        self.workers.call_each("load_state_dict", [(states[str(index)],) for index in order])
+        if state_dict["weights"]:
+            self._send(_stamped(state_dict["weights"], self.version))
 
     def shutdown(self) -> None:
         """End the workers, and Ray if this collector started it; twice is harmless."""
-        if self.closed:
-            return
-        self.closed = True
-        for worker in self.workers:
-            ray.kill(worker)
-        if self._owns_ray:
-            ray.shutdown()
+        self._pending.clear()
+        self.workers.shutdown()
 
 
 def _makers(create_env_fn: Any, num_collectors: int) -> list[Callable[..., Any]]:  # noqa: ANN401
@@ -312,19 +339,40 @@ def _makers(create_env_fn: Any, num_collectors: int) -> list[Callable[..., Any]]
     return makers
 
 
-def _start_ray(num_collectors: int, config: dict[str, Any] | None) -> bool:
-    """Start a local Ray unless one runs; tell whether it was started."""
-    if ray.is_initialized():
-        return False
-    cores = max(os.cpu_count() or 1, num_collectors)
-    ray.init(**{"num_cpus": cores, **LOCAL_RAY, **(config or {})})
-    return True
+def _for_workers(collector_kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    given = collector_kwargs or {}
+    for name in NOT_A_WORKERS:
+        if name in given:
+            raise RLError(
+                f"`collector_kwargs` holds `{name}`, which concerns the batches of all workers: "
+                f"pass `{name}` to `RayCollector`."
+            )
+    return given
+
+
+def _seeds(count: int) -> list[int]:
+    """Return a seed per worker, drawn from torch's global generator."""
+    seeds = [int(torch.randint(2**31, ()))]
+    while len(seeds) < count:
+        seeds.append(seed_generator(seeds[-1]))
+    return seeds
+
+
+def _on_cpu(policy: Any) -> Any:  # noqa: ANN401 (what `SingleCollector` takes)
+    """Return the policy so that a worker without the accelerator can unpickle it."""
+    if not isinstance(policy, nn.Module):
+        return policy
+    if all(tensor.device.type == "cpu" for tensor in policy.state_dict().values()):
+        return policy
+    return copy.deepcopy(policy).cpu()
 
 
 def _stamped(source: Any, version: int) -> Weights:  # noqa: ANN401 (a module, dict or TensorDict)
     if isinstance(source, nn.Module):
-        return versioned_weights(source, version, copy=False)
+        # sending copies
+        weights = versioned_weights(source, version, copy=False)
+        return Weights(version, weights.checksum, weights.tensordict.cpu())
     if isinstance(source, TensorDictBase):
         source = dict(source.flatten_keys(".").items())
-    tensors = TensorDict({key: value.detach() for key, value in source.items()}, batch_size=[])
+    tensors = TensorDict({key: value.detach().cpu() for key, value in source.items()})
     return Weights(version, checksum(tensors), tensors)

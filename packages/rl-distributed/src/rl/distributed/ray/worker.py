@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from tensordict import TensorDictBase
+from torch import nn
 
 from rl.core import (
     Weights,
@@ -15,6 +16,7 @@ from rl.core import (
     rng_state,
     set_rng_state,
     set_seed_everywhere,
+    versioned_weights,
 )
 from rl.envs import SingleCollector
 
@@ -29,6 +31,7 @@ class CollectorWorker:
         policy: what acts; None for random actions.
         policy_factory: makes the policy here, instead of `policy`.
         options: the other arguments of `SingleCollector`.
+        seed: seeds this process before anything is made; None leaves it as it is.
 
     Example:
         >>> from rl.envs.testing import CountingEnv
@@ -43,8 +46,11 @@ class CollectorWorker:
         policy: Any,  # noqa: ANN401 (what `SingleCollector` takes)
         policy_factory: Callable[[], Any] | None,
         options: dict[str, Any],
+        seed: int | None = None,
     ) -> None:
         torch.set_num_threads(1)
+        if seed is not None:
+            set_seed_everywhere(seed)
         self.collector = SingleCollector(
             create_env_fn, policy, policy_factory=policy_factory, **options
         )
@@ -55,6 +61,11 @@ class CollectorWorker:
         batch = self.collector.next()
         version = torch.full(batch.batch_size, self.version, dtype=torch.int64)
         return batch.set(("collector", "policy_version"), version)
+
+    def weights(self) -> Weights | None:
+        """Return the weights that act; None if the policy is no module."""
+        policy = self.collector.policy
+        return versioned_weights(policy, self.version) if isinstance(policy, nn.Module) else None
 
     def load_weights(self, weights: Weights) -> int:
         """Load weights into the acting policy and return their version.
@@ -83,6 +94,10 @@ class CollectorWorker:
         self.collector.load_state_dict(state_dict["collector"])
         self.version = state_dict["version"]
         set_rng_state(state_dict["rng"])
+
+    def frames_per_batch(self) -> int:
+        """Return how many transitions a batch holds, rounded up to whole steps of all envs."""
+        return self.collector.frames_per_batch
 
     def pid(self) -> int:
         """Return the id of this process."""
