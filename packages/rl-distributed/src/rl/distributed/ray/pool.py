@@ -43,12 +43,16 @@ class ActorPool:
         MissingDependencyError: Ray is not installed.
 
     Example:
-        >>> from rl.distributed.ray.worker import CollectorWorker
-        >>> from rl.envs.testing import CountingEnv
-        >>> arguments = (CountingEnv, None, None, {"frames_per_batch": 3})
-        >>> pool = ActorPool(CollectorWorker, [arguments], timeout_s=60.0)
-        >>> pool.call_all("next")[0].shape
-        torch.Size([3])
+        >>> class Counter:
+        ...     def __init__(self, count):
+        ...         self.count = count
+        ...     def add(self, number):
+        ...         return self.count + number
+        ...     def shutdown(self):
+        ...         pass
+        >>> pool = ActorPool(Counter, [(1,), (2,)], timeout_s=60.0)
+        >>> pool.call_all("add", 10)
+        [11, 12]
         >>> pool.shutdown()
     """
 
