@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rl.core import Binary, Composite, OneHot, SpecError, Unbounded
+from rl.core import Binary, Composite, OneHot, RLError, SpecError, Unbounded
+from rl.envs import RewardSum, TransformedEnv
 from rl.envs.base import EnvBase
 from rl.envs.testing import CountingEnv, NestedCountingEnv
 
@@ -91,6 +92,19 @@ def test_debug_mode_checks_each_step():
     env.run_type_checks = True
     with pytest.raises((SpecError, ValueError, AssertionError), match=r"reward|float32|dtype"):
         env.rand_step(env.reset())
+
+
+@pytest.mark.parametrize("wrap", [lambda env: env, lambda env: TransformedEnv(env, RewardSum())])
+def test_truncated_flags_can_be_added(wrap):
+    env = wrap(NestedCountingEnv(max_steps=2))
+    with pytest.raises(RLError, match="add_truncated_keys"):
+        env.rollout(1, set_truncated=True)
+    assert env.add_truncated_keys() is env
+    assert env.done_keys == ["done", "terminated", "truncated"]
+    following = env.rollout(1, set_truncated=True)["next"]
+    assert following["truncated"].all()
+    assert following["done"].all()
+    assert not env.rollout(5)["next", "truncated"].any()
 
 
 def test_to_moves_specs():

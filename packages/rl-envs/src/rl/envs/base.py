@@ -252,6 +252,15 @@ class EnvBase(nn.Module):
             device=self.device,
         )
 
+    def add_truncated_keys(self) -> EnvBase:
+        """Add a truncated flag to each done group that lacks one, and return the env."""
+        spec = self._get_spec("done").clone()
+        for group in self.keys_plan.done_groups:
+            if "truncated" not in group.listed:
+                spec[group.truncated] = spec[group.done].clone()
+        self._set_spec("done", spec)
+        return self
+
     # ------------------------------------------------------- step and reset
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -103,6 +103,12 @@ class TransformedEnv(EnvBase):
             f"`env.base_env.{group}_spec`, or add a transform."
         )
 
+    def add_truncated_keys(self) -> TransformedEnv:
+        """Add a truncated flag to each done group of the base env, and return the env."""
+        self.base_env.add_truncated_keys()
+        self._refresh()
+        return self
+
     # ----------------------------------------------------------------- data
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
