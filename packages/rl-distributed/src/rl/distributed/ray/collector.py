@@ -132,8 +132,9 @@ class RayCollector(BaseCollector):
             "env_device": env_device or device,
             # batches travel through shared memory
             "storing_device": "cpu" if policy_device or env_device or device else None,
-            "max_frames_per_traj": max_frames_per_traj,
-            "init_random_frames": (init_random_frames or 0) // num_collectors,
+            # TorchRL writes -1 for none
+            "max_frames_per_traj": max(max_frames_per_traj or 0, 0),
+            "init_random_frames": max(init_random_frames or 0, 0) // num_collectors,
             "reset_at_each_iter": reset_at_each_iter,
             "exploration_type": exploration_type,
             "set_truncated": set_truncated,
