@@ -13,13 +13,12 @@ __all__ = ["LOCAL_RAY", "ActorPool"]
 
 ray = optional("ray", extra="rl-distributed[ray]")
 
-#: a local Ray that shows no dashboard, prints nothing and listens on loopback only
+#: a local Ray that shows no dashboard and prints little; its ports are open on all interfaces
 LOCAL_RAY = {
     "include_dashboard": False,
     "log_to_driver": False,
     "logging_level": "ERROR",
     "configure_logging": False,
-    "_node_ip_address": "127.0.0.1",
 }
 
 #: how long workers get to close what they hold before they are killed, in seconds
