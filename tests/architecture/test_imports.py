@@ -1,6 +1,7 @@
 """What importing costs and what it may not change."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -62,15 +63,19 @@ print(json.dumps({key: [before[key], after[key]] for key in before if before[key
 """
 
 
-def run(code, *names):
+def run(code, *names, environ=None):
     command = [sys.executable, "-c", code, *names]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environ)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_importing_is_quick():
-    times = [run(TIMER, *(f"rl.{wheel}" for wheel in LIGHT)) for _ in range(5)]
+def test_importing_is_quick(tmp_path):
+    # an installed wheel has its bytecode; here the first of the runs makes it
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environ["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+    names = [f"rl.{wheel}" for wheel in LIGHT]
+    times = [run(TIMER, *names, environ=environ) for _ in range(5)]
     core_s, five_s = map(min, zip(*times, strict=True))
     assert core_s <= CORE_S
     assert five_s <= FIVE_S
