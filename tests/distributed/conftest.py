@@ -10,8 +10,9 @@ from rl.distributed.ray.pool import LOCAL_RAY
 
 @pytest.fixture(scope="session", autouse=True)
 def _local_ray():
-    # workers import the functions that test modules define
-    os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
-    ray.init(num_cpus=4, **LOCAL_RAY)
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # workers import the functions that test modules define
+        patch.setenv("PYTHONPATH", os.getcwd(), prepend=os.pathsep)
+        ray.init(num_cpus=4, **LOCAL_RAY)
+        yield
+        ray.shutdown()

@@ -10,12 +10,6 @@ from rl.core import Run, RunStopped, load_state
 from rl.distributed.ray.pool import LOCAL_RAY
 from rl.objectives.recipes import ppo
 
-# Ray leaves its log files and sockets to the garbage collector
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 
 def test_ppo_on_two_ray_workers_learns(tmp_path):
     config = ppo.Config(

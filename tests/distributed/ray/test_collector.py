@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
+import threading
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -15,15 +16,19 @@ from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torch import nn
 
-from rl.core import OneHotCategorical, ProbabilisticActor, RLError, WorkerError, seed_generator
+from rl.core import (
+    MissingDependencyError,
+    OneHotCategorical,
+    ProbabilisticActor,
+    RLError,
+    WorkerError,
+    optional,
+    seed_generator,
+)
 from rl.distributed import RayCollector
+from rl.distributed.ray import pool
+from rl.envs import Collector
 from rl.envs.testing import CountingEnv
-
-# Ray leaves its log files and sockets to the garbage collector
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 
 MAKE = partial(CountingEnv, 3, batch_size=(2,))
 
@@ -224,6 +229,25 @@ def test_what_is_done_to_delivered_batches(collect):
         collector.next()
 
 
+def test_weights_are_sent_as_often_as_asked(collect):
+    policy = actor()
+    collector = collect(
+        MAKE, policy, frames_per_batch=8, num_collectors=1, max_weight_update_interval=2
+    )
+    versions = []
+    for _ in range(5):
+        versions.append(collector.next()["collector", "policy_version"].unique().item())
+    assert versions == [0, 0, 1, 1, 2]
+    with torch.no_grad():
+        policy[0].module.bias.copy_(torch.tensor([50.0, -50.0]))
+    state = collector.state_dict()
+    assert not (collector.next()["action"][..., 0] == 1).all()
+    assert (collector.next()["action"][..., 0] == 1).all()
+    collector.load_state_dict(state)
+    assert (collector.next()["collector", "policy_version"] == 2).all()
+    assert (collector.next()["collector", "policy_version"] == 3).all()
+
+
 def test_a_factory_makes_one_policy_for_all(collect):
     def drawn():
         policy = actor()
@@ -265,21 +289,50 @@ def test_asynchronous_workers_deliver_one_by_one(collect):
             refused()
 
 
-def test_workers_that_raise_or_die_are_errors_within_seconds(collect):
-    # though the first worker does not answer for a minute
+def test_an_asynchronous_worker_gets_weights_before_its_next_batch(collect):
+    collector = collect(
+        [MAKE, STUCK], actor(), frames_per_batch=8, sync=False, update_after_each_batch=True
+    )
+    # the stuck worker is sent none: it would not confirm them
+    versions = [collector.next()["collector", "policy_version"] for _ in range(4)]
+    assert [version.unique().tolist() for version in versions] == [[0], [1], [2], [3]]
+    collector.workers.timeout_s = 1.0
+
+
+def test_a_worker_that_raises_is_an_error_though_another_is_stuck(collect):
     collector = collect([STUCK, FailingEnv], frames_per_batch=16)
-    start = time.monotonic()
     with pytest.raises(
         WorkerError, match=r"Worker 1 of 2 stopped in `next`: ZeroDivision"
     ) as error:
         collector.next()
     assert "counted too far" in str(error.value)
     assert "in _step" in str(error.value)
-    os.kill(collector.pids[1], signal.SIGKILL)
-    with pytest.raises(WorkerError, match=r"Worker 1 of 2 .*its process is gone"):
-        collector.next()
-    assert time.monotonic() - start < 20
     collector.workers.timeout_s = 1.0  # of waiting for the stuck one to close
+
+
+def test_a_killed_worker_is_an_error_within_seconds(collect):
+    collector = collect(STUCK, frames_per_batch=16)
+    kill = threading.Timer(0.5, os.kill, (collector.pids[1], signal.SIGKILL))
+    kill.start()
+    start = time.monotonic()
+    with pytest.raises(WorkerError, match=r"Worker 1 of 2 stopped in `next`: its process is gone"):
+        collector.next()
+    assert time.monotonic() - start < 10
+    kill.join()
+    collector.workers.timeout_s = 1.0
+
+
+def test_lost_batches_leave_no_gap(shared, sync, monkeypatch):
+    expected = sync.next()
+    with monkeypatch.context() as patch:
+        patch.setattr(sync.workers, "timeout_s", 0.0)
+        with pytest.raises(WorkerError, match="no answer within"):
+            sync.next()
+    for refused in (sync.next, sync.state_dict):
+        with pytest.raises(WorkerError, match="Go on from the last `state_dict`"):
+            refused()
+    sync.load_state_dict(shared[1])
+    assert torch.equal(sync.next()["action"], expected["action"])
 
 
 def test_an_env_that_cannot_be_made_is_an_error():
@@ -288,6 +341,21 @@ def test_an_env_that_cannot_be_made_is_an_error():
 
     with pytest.raises(WorkerError, match=r"Worker 0 of 1 stopped in `pid`(.|\n)*no env"):
         RayCollector(broken, frames_per_batch=8, num_collectors=1, timeout_s=60.0)
+
+
+def test_collector_finds_this_backend():
+    options = {"num_collectors": 1, "timeout_s": 60.0}
+    with Collector(MAKE, backend="ray", backend_options=options, frames_per_batch=8) as collector:
+        assert isinstance(collector.engine, RayCollector)
+        assert collector.next().shape == torch.Size([2, 4])
+    assert collector.closed
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    missing = optional("ray_that_is_not_installed", extra="rl-distributed[ray]")
+    monkeypatch.setattr(pool, "ray", missing)
+    with pytest.raises(MissingDependencyError, match=r'pip install "rl-distributed\[ray\]"'):
+        RayCollector(MAKE, frames_per_batch=8)
 
 
 def test_bad_arguments_raise():
@@ -299,3 +367,5 @@ def test_bad_arguments_raise():
         RayCollector(MAKE, frames_per_batch=16, num_collectors=0)
     with pytest.raises(RLError, match="pass `split_trajs` to `RayCollector`"):
         RayCollector(MAKE, frames_per_batch=16, collector_kwargs={"split_trajs": True})
+    with pytest.raises(RLError, match=r"call `update_policy_weights_\(policy\)`"):
+        RayCollector(MAKE, policy_factory=actor, frames_per_batch=16, update_after_each_batch=True)

@@ -10,12 +10,6 @@ import ray
 from rl.core import RLError, WorkerError
 from rl.distributed.ray.pool import ActorPool
 
-# Ray leaves its log files and sockets to the garbage collector
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 
 def sleeper() -> type:
     """Return a class that Ray sends by value, so that actors start without importing torch."""
@@ -44,7 +38,8 @@ def pool():
 
 def test_results_come_in_the_actors_order(pool):
     assert pool.call_all("answer", 7) == [(0.5, 7), (0.0, 7)]
-    assert pool.call_each("answer", [(1,), (2,)]) == [(0.5, 1), (0.0, 2)]
+    assert pool.call_each("answer", {1: (1,), 0: (2,)}) == [(0.0, 1), (0.5, 2)]
+    assert pool.call_each("answer", {1: (1,)}) == [(0.0, 1)]
     assert pool.call(1, "answer", 3) == (0.0, 3)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from rl.core import (
     RLError,
     Weights,
     WeightsError,
+    WorkerError,
     seed_generator,
     versioned_weights,
 )
@@ -63,6 +64,10 @@ class RayCollector(BaseCollector):
         replay_buffer: anything with `extend`; takes the transitions, and iteration yields None.
         set_truncated: mark the last step of each batch truncated.
         trust_policy: use `policy` as it is.
+        update_after_each_batch: send the weights of `policy` to a worker before each of its
+            batches but the first.
+        max_weight_update_interval: send them before a worker collects more batches than this with
+            the same weights; -1 for only when `update_policy_weights_` is called.
         timeout_s: the longest wait for a worker, in seconds.
 
     Writes:
@@ -107,6 +112,8 @@ class RayCollector(BaseCollector):
         replay_buffer: Any = None,  # noqa: ANN401 (anything with `extend`)
         set_truncated: bool = False,
         trust_policy: bool = False,
+        update_after_each_batch: bool = False,
+        max_weight_update_interval: int = -1,
         timeout_s: float = 120.0,
     ) -> None:
         makers = _makers(create_env_fn, num_collectors)
@@ -116,6 +123,12 @@ class RayCollector(BaseCollector):
                 f"`frames_per_batch={frames_per_batch}` cannot be shared by {num_collectors} "
                 "workers: pass a multiple."
             )
+        self.update_interval = 1 if update_after_each_batch else max_weight_update_interval
+        if self.update_interval > 0 and not isinstance(policy, nn.Module):
+            raise RLError(
+                "`update_after_each_batch` and `max_weight_update_interval` send the weights of "
+                "`policy`, which is no module: pass one, or call `update_policy_weights_(policy)`."
+            )
         self.policy = policy
         self.total_frames = total_frames
         self.sync = sync
@@ -124,7 +137,10 @@ class RayCollector(BaseCollector):
         self.split_trajs = split_trajs
         self.replay_buffer = replay_buffer
         self.frames = self.iterations = self.version = 0
+        #: how many batches each worker has begun with the weights it has
+        self._ages = [0] * num_collectors
         self._pending: dict[Any, int] = {}
+        self._failure: WorkerError | None = None
         self._policy_elsewhere = policy_factory is not None
         options = {
             "frames_per_batch": frames_per_batch // share,
@@ -200,10 +216,16 @@ class RayCollector(BaseCollector):
         """Collect one batch.
 
         Raises:
-            WorkerError: a worker raised, died or is silent.
+            WorkerError: a worker raised, died or is silent, now or before: the batches of the
+                others are lost, so that going on would leave a gap.
             RLError: the collector was shut down.
         """
-        batch = self._next_sync() if self.sync else self._next_async()
+        self._require_whole()
+        try:
+            batch = self._next_sync() if self.sync else self._next_async()
+        except WorkerError as error:
+            self._failure = error
+            raise
         self.frames += batch.numel()
         self.iterations += 1
         if self.storing_device is not None:
@@ -218,7 +240,15 @@ class RayCollector(BaseCollector):
         self.replay_buffer.extend(batch.reshape(-1) if one_dim else batch)
         return None
 
+    def _require_whole(self) -> None:
+        if self._failure is not None and not self.closed:
+            raise WorkerError(
+                f"An earlier failure cost batches. {self._failure}\n\nGo on from the last "
+                "`state_dict`, in this collector if its workers live, else in a new one."
+            ) from self._failure
+
     def _next_sync(self) -> TensorDictBase:
+        self._refresh(range(len(self.workers)))
         batches = self.workers.call_all("next")
         batches = [self._with_unique_ids(batch, index) for index, batch in enumerate(batches)]
         joined = torch.stack(batches, 0) if batches[0].ndim == 1 else torch.cat(batches, 0)
@@ -227,10 +257,12 @@ class RayCollector(BaseCollector):
 
     def _next_async(self) -> TensorDictBase:
         if not self._pending:
+            self._refresh(range(len(self.workers)))
             self._pending = {
                 self.workers.submit(index, "next"): index for index in range(len(self.workers))
             }
         index, batch = self.workers.pop_first(self._pending, "next")
+        self._refresh([index])
         self._pending[self.workers.submit(index, "next")] = index
         return self._with_unique_ids(batch, index)
 
@@ -240,12 +272,11 @@ class RayCollector(BaseCollector):
 
     # ---------------------------------------------------------------- weights
 
-    def update_policy_weights_(self, policy_or_weights: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
+    def update_policy_weights_(self, policy_or_weights: Any = None) -> None:  # noqa: ANN401
         """Send the trained weights to every worker and wait until each has confirmed them.
 
         Args:
             policy_or_weights: a module, a state_dict or a TensorDict; the policy if None.
-            kwargs: ignored.
 
         Raises:
             RLError: nothing is given and `policy_factory` made the policies.
@@ -263,15 +294,27 @@ class RayCollector(BaseCollector):
         self.version += 1
         self._send(_stamped(source, self.version))
 
-    def _send(self, weights: Weights) -> None:
+    def _refresh(self, indices: Iterable[int]) -> None:
+        """Send the policy's weights to those of the workers whose are too old, each to begin."""
+        due = [index for index in indices if 0 < self.update_interval <= self._ages[index]]
+        if due:
+            self.version += 1
+            self._send(_stamped(self.policy, self.version), due)
+        for index in indices:
+            self._ages[index] += 1
+
+    def _send(self, weights: Weights, indices: Sequence[int] | None = None) -> None:
+        indices = range(len(self.workers)) if indices is None else indices
         sent = self.workers.put(weights)
-        loaded = self.workers.call_all("load_weights", sent)
+        loaded = self.workers.call_each("load_weights", {index: (sent,) for index in indices})
         if set(loaded) != {weights.version}:
             raise WeightsError(
                 f"Weights of version {weights.version} were sent, the workers loaded {loaded}: "
                 "build the collector anew."
             )
         self._weights = sent
+        for index in indices:
+            self._ages[index] = 0
 
     # ------------------------------------------------------------------ state
 
@@ -286,14 +329,17 @@ class RayCollector(BaseCollector):
 
         Raises:
             RLError: asynchronous workers are always in the middle of a batch.
+            WorkerError: a worker failed before, so that they are not at one point.
         """
         if not self.sync:
             raise RLError("An asynchronous collector cannot be resumed exactly: use `sync=True`.")
+        self._require_whole()
         weights = {} if self._weights is None else self.workers.get(self._weights).tensordict
         return {
             "frames": self.frames,
             "iterations": self.iterations,
             "version": self.version,
+            "ages": list(self._ages),
             "weights": {name: value.clone() for name, value in weights.items()},
             "workers": {str(i): s for i, s in enumerate(self.workers.call_all("state_dict"))},
         }
@@ -316,9 +362,11 @@ class RayCollector(BaseCollector):
         self.iterations = state_dict["iterations"]
         self.version = state_dict["version"]
         order = range(len(self.workers))
-        self.workers.call_each("load_state_dict", [(states[str(index)],) for index in order])
+        self.workers.call_each("load_state_dict", {i: (states[str(i)],) for i in order})
         if state_dict["weights"]:
             self._send(_stamped(state_dict["weights"], self.version))
+        self._ages = list(state_dict["ages"])
+        self._failure = None
 
     def shutdown(self) -> None:
         """End the workers, and Ray if this collector started it; twice is harmless."""

@@ -100,17 +100,17 @@ class ActorPool:
 
     def call_all(self, method: str, *args: Any) -> list[Any]:
         """Call every actor with the same arguments; return the results in the actors' order."""
-        return self.call_each(method, [args] * len(self))
+        return self.call_each(method, dict.fromkeys(range(len(self)), args))
 
-    def call_each(self, method: str, arguments: Sequence[tuple]) -> list[Any]:
-        """Call every actor with arguments of its own; return the results in their order."""
-        pending = {self.submit(i, method, *args): i for i, args in enumerate(arguments)}
+    def call_each(self, method: str, arguments: dict[int, tuple]) -> list[Any]:
+        """Call actors, by index, with arguments of their own; return the results in that order."""
+        pending = {self.submit(i, method, *args): i for i, args in arguments.items()}
         deadline = time.monotonic() + self.timeout_s
         results: dict[int, Any] = {}
         while pending:
             index, result = self.pop_first(pending, method, deadline)
             results[index] = result
-        return [results[index] for index in range(len(self))]
+        return [results[index] for index in arguments]
 
     def pop_first(
         self, pending: dict[Any, int], method: str, deadline: float | None = None
