@@ -63,7 +63,9 @@ def test_all_waits_of_a_call_share_one_deadline(pool, monkeypatch):
 
 def test_a_lack_of_cpus_is_told():
     pool = ActorPool(sleeper(), [(0.0,)], timeout_s=0.5, actor_options={"num_cpus": 1000})
-    with pytest.raises(WorkerError, match=r"CPUs left for workers that have not started"):
+    with pytest.raises(
+        WorkerError, match=r'CPUs left .* not started: `ray_init_config={"num_cpus"'
+    ):
         pool.call_all("answer")
     pool.shutdown()
     with pytest.raises(RLError, match="shut down"):

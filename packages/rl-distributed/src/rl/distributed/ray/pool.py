@@ -148,7 +148,7 @@ class ActorPool:
             f"Worker {', '.join(map(str, indices))} of {len(self)} stopped in `{method}`: no "
             f"answer within {self.timeout_s} s. Raise `timeout_s` if that is meant; Ray has "
             f"{ray.available_resources().get('CPU', 0.0):g} CPUs left for workers that have not "
-            "started."
+            'started: `ray_init_config={"num_cpus": ...}` gives it more.'
         )
 
     def shutdown(self) -> None:
