@@ -8,7 +8,7 @@ from tensordict import LazyStackedTensorDict, TensorDict
 from tensordict.nn import TensorDictModule
 from torch import nn
 
-from rl.core import MissingKeyError, RLError
+from rl.core import MissingKeyError, RLError, ShapeError
 from rl.envs.testing import CountingEnv, NestedCountingEnv, StringEnv
 
 
@@ -79,6 +79,26 @@ def test_callback_sees_each_transition():
     seen = []
     CountingEnv().rollout(3, callback=lambda env, td: seen.append(td["next", "observation"].item()))
     assert seen == [1, 2, 3]
+
+
+def test_what_a_callback_keeps_stays_whole():
+    kept = []
+    CountingEnv().rollout(4, callback=lambda env, td: kept.append(td))
+    for td in kept:
+        assert td["next", "reward"].item() == 1
+        assert "action" in td
+    assert [td["observation"].item() for td in kept] == [0, 1, 2, 3]
+
+
+def test_an_early_end_returns_the_written_part_of_out():
+    env = CountingEnv(3, batch_size=(2,))
+    out = env.rollout(6, break_when_any_done=False)
+    again = env.rollout(6, out=out)
+    assert again.shape == torch.Size([2, 3])
+    assert again["next", "observation"][0].flatten().tolist() == [1, 2, 3]
+    assert again["observation"].data_ptr() == out["observation"].data_ptr()
+    with pytest.raises(ShapeError, match=r"expected \[\*B, 4\]"):
+        env.rollout(4, out=out)
 
 
 def test_replays_actions():

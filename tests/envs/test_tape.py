@@ -69,6 +69,15 @@ def test_gradients_flow():
     assert weight.grad.item() == sum(range(CHUNK + 2))
 
 
+def test_gradients_cannot_be_written_into_out():
+    first = Tape(1)
+    first.append(*transition(0))
+    weight = torch.ones(1, requires_grad=True)
+    root, following = transition(0)
+    with pytest.raises(RLError, match=r"torch\.no_grad"):
+        Tape(1, out=first.stack()).append(root.set("x", weight), following)
+
+
 def test_ragged_data_is_stacked_lazily():
     tape = Tape(2)
     for size in (1, 2):

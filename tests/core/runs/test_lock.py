@@ -51,6 +51,9 @@ def test_acquire_and_release_are_idempotent(tmp_path):
     lock = RunLock(tmp_path)
     for _ in range(2):
         lock.acquire()
+    assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
     for _ in range(2):
         lock.release()
-    RunLock(tmp_path).acquire()
+    other = RunLock(tmp_path)
+    other.acquire()  # would wait, and raise, were it still held
+    assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"

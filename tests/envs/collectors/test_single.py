@@ -144,6 +144,11 @@ def test_a_replay_buffer_takes_the_transitions():
     assert [rows.shape for rows in sink.rows] == [torch.Size([6])] * 2
 
 
+def test_padding_cannot_enter_a_buffer():
+    with pytest.raises(RLError, match="padding would enter"):
+        SingleCollector(CountingEnv(), frames_per_batch=2, split_trajs=True, replay_buffer=Sink())
+
+
 def test_weights_are_copied_to_a_policy_elsewhere():
     source = nn.Linear(1, 2)
     collector = SingleCollector(CountingEnv(), source, frames_per_batch=1, policy_device="meta")

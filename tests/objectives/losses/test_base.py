@@ -175,10 +175,10 @@ def test_no_warning_with_an_updater_or_in_evaluation(qactor, discrete_batch):
     loss.eval()(discrete_batch)
     loss.train()
     SoftUpdate(loss, tau=0.1)
-    loss(discrete_batch)
+    assert loss(discrete_batch)["loss"].requires_grad  # warnings are errors here
 
 
 def test_opting_out_of_the_updater(qactor, discrete_batch):
     loss = DQNLoss(qactor, delay_value=True)
     loss.target_updater_required = False
-    loss(discrete_batch)
+    assert loss(discrete_batch)["loss"].requires_grad  # warnings are errors here

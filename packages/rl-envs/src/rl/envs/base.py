@@ -191,11 +191,6 @@ class EnvBase(nn.Module):
         self.specs_holder.set(group, spec)
         self.__dict__["_flags_complete"] = False
 
-    def _leaf_or_composite(self, group: str) -> TensorSpec:
-        spec = self._get_spec(group)
-        leaves = list(spec.keys(True, True))
-        return spec[leaves[0]] if len(leaves) == 1 else spec
-
     @property
     def keys_plan(self) -> StepKeys:
         """The key lists of a step."""

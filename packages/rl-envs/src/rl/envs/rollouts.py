@@ -130,7 +130,7 @@ def _run(
         if last and set_truncated:
             stepping.truncate(env, following)
         if callback is not None:
-            callback(env, root.copy().set("next", following))
+            callback(env, root.copy().set("next", following.copy()))
         tape.append(root, following)
         if last:
             break

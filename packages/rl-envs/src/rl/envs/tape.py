@@ -9,7 +9,7 @@ import torch
 from tensordict import LazyStackedTensorDict, TensorDict, TensorDictBase
 from torch import Tensor
 
-from rl.core import RLError
+from rl.core import RLError, ShapeError
 
 __all__ = ["Tape"]
 
@@ -32,13 +32,19 @@ class Tape:
         steps: the most steps that will be appended.
         dense: False to return a lazy stack.
         out: a dense `[*B, steps]` TensorDict to write into, such as the result of an earlier tape.
+
+    Raises:
+        ShapeError: `out` holds another number of steps.
     """
 
     def __init__(
         self, steps: int, *, dense: bool = True, out: TensorDictBase | None = None
     ) -> None:
+        if out is not None and out.shape[-1:] != (steps,):
+            raise ShapeError(
+                f"`out` has shape {list(out.shape)}, expected [*B, {steps}]: one slot per step."
+            )
         self._room = steps if out is not None else min(steps, ROOM)
-        self._steps = steps
         self._dense = dense
         self._out = out
         self._layout: _Layout | None = None
@@ -63,6 +69,11 @@ class Tape:
                 self._layout = _Layout(tensordict, next_tensordict)
                 leaves = self._layout.read(tensordict, next_tensordict)
                 self._graph = any(leaf.requires_grad for leaf in leaves)
+            if self._out is not None and (self._graph or not self._dense):
+                raise RLError(
+                    "`out` takes dense data without gradients: call the rollout under "
+                    "`torch.no_grad()`, or leave `out` out."
+                )
         if self._dense:
             self._rows.append(self._layout.read(tensordict, next_tensordict))
             if len(self._rows) == CHUNK and not self._graph:
@@ -89,7 +100,9 @@ class Tape:
         else:
             if self._rows:
                 self._write()
-            batch = self._out if self._out is not None else self._build()
+            batch = self._build() if self._out is None else self._out
+            if self._written < self._room and self._out is not None:
+                batch = batch[..., : self._written]
         batch.refine_names(..., "time")
         return batch
 
@@ -170,11 +183,9 @@ class _Node:
         expected = {*self.keys, *(key for key, _ in self.nested)}
         if found != expected:
             raise RLError(
-                f"The keys of a step changed during the rollout: new "
-                f"{sorted(found - expected)}, missing "
-                f"{sorted(expected - found)}. Let the env and the policy write the same "
-                "keys at every "
-                "step and reset, or pass `return_contiguous=False`."
+                f"The keys of a step changed during the rollout: new {sorted(found - expected)}, "
+                f"missing {sorted(expected - found)}. Let the env and the policy write the same "
+                "keys at every step and reset, or pass `return_contiguous=False`."
             )
         place = {key: index for index, key in enumerate(order)}
         leaves = [place[key] for key in self.keys]

@@ -96,6 +96,11 @@ class SingleCollector(BaseCollector):
         compile_policy: bool | dict[str, Any] = False,
         cudagraph_policy: bool | dict[str, Any] = False,
     ) -> None:
+        if split_trajs and replay_buffer is not None:
+            raise RLError(
+                "`split_trajs=True` pads trajectories, and the padding would enter the replay "
+                "buffer: leave it out, or extend the buffer with the rows that the mask marks."
+            )
         self.storing_device, self.policy_device, env_device = (
             None if chosen is None and device is None else torch.device(chosen or device)
             for chosen in (storing_device, policy_device, env_device)
@@ -240,7 +245,7 @@ class SingleCollector(BaseCollector):
 
     # ------------------------------------------------------------------ state
 
-    def update_policy_weights_(self, policy_or_weights: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
+    def update_policy_weights_(self, policy_or_weights: Any = None) -> None:  # noqa: ANN401
         """Copy the trained weights into the collecting policy, if that is another module."""
         self._weights.update(policy_or_weights)
 

@@ -24,17 +24,15 @@ from rl.data import LazyTensorStorage, TensorDictReplayBuffer
 from rl.envs import Collector, EnvBase
 from rl.objectives.losses.dqn import DQNLoss
 from rl.objectives.recipes.networks import sizes_of
-from rl.objectives.recipes.task import ended_returns, evaluate_policy, make_env
+from rl.objectives.recipes.task import (
+    TRANSITION_KEYS,
+    ended_returns,
+    evaluate_policy,
+    make_env,
+)
 from rl.objectives.targets import HardUpdate
 
 __all__ = ["Config", "evaluate", "train"]
-
-#: what is stored of a transition
-KEYS = (
-    "observation",
-    "action",
-    *(("next", key) for key in ("observation", "reward", "done", "terminated")),
-)
 
 
 @dataclass
@@ -122,7 +120,7 @@ def train(config: Config, run: Run | None = None) -> Result:
             batch = collector.next()
             frames += batch.numel()
             exploration.step(batch.numel())
-            buffer.extend(batch.reshape(-1).select(*KEYS))
+            buffer.extend(batch.reshape(-1).select(*TRANSITION_KEYS))
             metrics = {"epsilon": exploration.eps}
             if frames > config.init_random_frames:
                 metrics |= update(config, buffer, loss, optim, updater)

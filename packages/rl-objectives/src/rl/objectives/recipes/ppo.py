@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from tensordict import TensorDictBase
 from torch import nn
 
 from rl.core import Checkpoint, Evaluation, GlobalRNGState, Result, Run, set_seed_everywhere
@@ -124,7 +125,7 @@ def make_networks(config: Config) -> tuple[nn.Module, nn.Module]:
 
 def update(
     config: Config,
-    batch: torch.Tensor,
+    batch: TensorDictBase,
     gae: nn.Module,
     loss: ClipPPOLoss,
     optim: torch.optim.Optimizer,

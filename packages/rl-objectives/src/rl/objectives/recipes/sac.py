@@ -27,17 +27,15 @@ from rl.objectives.losses.base import LossModule
 from rl.objectives.losses.discrete_sac import DiscreteSACLoss
 from rl.objectives.losses.sac import SACLoss
 from rl.objectives.recipes.networks import make_actor, make_state_action_critic, sizes_of
-from rl.objectives.recipes.task import ended_returns, evaluate_policy, make_env
+from rl.objectives.recipes.task import (
+    TRANSITION_KEYS,
+    ended_returns,
+    evaluate_policy,
+    make_env,
+)
 from rl.objectives.targets import SoftUpdate
 
 __all__ = ["Config", "evaluate", "train"]
-
-#: what is stored of a transition
-KEYS = (
-    "observation",
-    "action",
-    *(("next", key) for key in ("observation", "reward", "done", "terminated")),
-)
 
 
 @dataclass
@@ -134,7 +132,7 @@ def train(config: Config, run: Run | None = None) -> Result:
         while frames < config.total_frames:
             batch = collector.next()
             frames += batch.numel()
-            buffer.extend(batch.reshape(-1).select(*KEYS))
+            buffer.extend(batch.reshape(-1).select(*TRANSITION_KEYS))
             meter.add("episode_return", ended_returns(batch))
             if frames > config.init_random_frames:
                 for _ in range(round(config.utd_ratio * batch.numel())):

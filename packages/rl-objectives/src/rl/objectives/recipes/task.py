@@ -13,7 +13,17 @@ from rl.core.loggers import write_video
 from rl.core.runs import Evaluation
 from rl.envs import EnvBase, GymEnv, ParallelEnv, RewardSum, SerialEnv, TransformedEnv
 
-__all__ = ["ended_returns", "evaluate_policy", "make_env"]
+__all__ = ["TRANSITION_KEYS", "ended_returns", "evaluate_policy", "make_env"]
+
+#: what off-policy recipes store of a transition
+TRANSITION_KEYS = (
+    "observation",
+    "action",
+    ("next", "observation"),
+    ("next", "reward"),
+    ("next", "done"),
+    ("next", "terminated"),
+)
 
 #: an episode of an env without a time limit is cut here when a policy is evaluated
 MAX_EVALUATION_STEPS = 10_000
