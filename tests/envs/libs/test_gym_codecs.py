@@ -58,5 +58,5 @@ def test_round_trip(space, categorical, seed):
     assert space.contains(back)
     np.testing.assert_array_equal(np.asarray(back), np.asarray(value))
     into = np.zeros_like(row)
-    codec.write(value, into)
+    codec.writer(into)(value)
     np.testing.assert_array_equal(into, row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from tensordict import NestedKey, TensorDict, TensorDictBase
@@ -22,6 +22,9 @@ from rl.envs.spec_properties import (
     spec_property,
     unbatched_property,
 )
+
+if TYPE_CHECKING:
+    from rl.envs.vector.slots import Slot
 
 __all__ = ["EnvBase"]
 
@@ -282,7 +285,7 @@ class EnvBase(nn.Module):
 
     def step_next(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Step and return the content of `"next"`, attached to nothing: the hot path."""
-        if "_step" in tensordict.keys():  # noqa: SIM118 (a TensorDict)
+        if "_step" in tensordict:
             return self._masked_step_next(tensordict, tensordict.pop("_step"))
         return stepping.next_of(self, tensordict)
 
@@ -363,15 +366,20 @@ class EnvBase(nn.Module):
         """Run `policy` (random if None) for up to `max_steps`: see `rl.envs.rollouts.rollout`."""
         return rollouts.rollout(self, max_steps, policy, *args, **kwargs)
 
+    def _reset_in_place(self, tensordict: TensorDictBase) -> bool:
+        """Reset a root where it is done, if there is a road quicker than `reset`; tell whether."""
+        del tensordict
+        return False
+
     # --------------------------------------------------------------- slots
 
-    def _step_slot(self, slot: Any) -> None:  # noqa: ANN401 (a `vector.slots.Slot`)
-        """Step from `slot.root` into `slot.next`, views of one row of a vector env's buffers."""
-        slot.next.update_(self.step_next(slot.root))
+    def _bind_step(self, slot: Slot) -> Callable[[], None]:
+        """Return what steps from `slot.root` into `slot.next`, a row of a vector env's buffers."""
+        return lambda: slot.next.update_(self.step_next(slot.root))
 
-    def _reset_slot(self, slot: Any) -> None:  # noqa: ANN401 (a `vector.slots.Slot`)
-        """Reset into `slot.root`."""
-        slot.root.update_(self.reset())
+    def _bind_reset(self, slot: Slot) -> Callable[[], None]:
+        """Return what resets into `slot.root`."""
+        return lambda: slot.root.update_(self.reset())
 
     # --------------------------------------------------------------- actions
 

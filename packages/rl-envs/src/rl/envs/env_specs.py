@@ -42,7 +42,7 @@ class StepKeys:
         for group in self.done_groups:
             done = tensordict[group.done]
             # to search the bytes takes half the time of a reduction
-            if b"\1" in done.numpy().tobytes() if done.device.type == "cpu" else done.any():
+            if b"\1" in done.numpy().tobytes() if done.is_cpu else done.any():
                 return True
         return False
 

@@ -177,7 +177,7 @@ class Stepper:
         if self._dropped is None:
             return self._plan.step_plan.advance(root, following)
         for key in self._dropped:
-            del following[key]
+            following.del_(key)
         return following
 
     def _moves(self, root: TensorDictBase, following: TensorDictBase) -> list[str] | None:

@@ -147,6 +147,8 @@ def maybe_reset(env: EnvBase, tensordict: TensorDictBase) -> TensorDictBase:
 
 def reset_done(env: EnvBase, tensordict: TensorDictBase) -> TensorDictBase:
     """Reset `tensordict`, a root in which some trajectory is over, wherever it is done."""
+    if env._reset_in_place(tensordict):
+        return tensordict
     for group in env.keys_plan.done_groups:
         tensordict.set(group.key("_reset"), tensordict[group.done].clone())
     return env.reset(tensordict)

@@ -51,6 +51,7 @@ class Tape:
         self._columns: list[Tensor] = []
         self._rows: list[tuple] = []
         self._written = 0
+        self._begun = False
         #: gradients flow through the data, which therefore cannot be written in place
         self._graph = False
 
@@ -63,17 +64,8 @@ class Tape:
         Raises:
             RLError: the set of keys changed since the first step.
         """
-        if not len(self):
-            self._dense = self._dense and _is_dense(tensordict) and _is_dense(next_tensordict)
-            if self._dense:
-                self._layout = _Layout(tensordict, next_tensordict)
-                leaves = self._layout.read(tensordict, next_tensordict)
-                self._graph = any(leaf.requires_grad for leaf in leaves)
-            if self._out is not None and (self._graph or not self._dense):
-                raise RLError(
-                    "`out` takes dense data without gradients: call the rollout under "
-                    "`torch.no_grad()`, or leave `out` out."
-                )
+        if not self._begun:
+            self._begin(tensordict, next_tensordict)
         if self._dense:
             self._rows.append(self._layout.read(tensordict, next_tensordict))
             if len(self._rows) == CHUNK and not self._graph:
@@ -81,6 +73,19 @@ class Tape:
         else:
             row = tensordict.copy()
             self._rows.append((row.set("next", next_tensordict.copy()),))
+
+    def _begin(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> None:
+        self._begun = True
+        self._dense = self._dense and _is_dense(tensordict) and _is_dense(next_tensordict)
+        if self._dense:
+            self._layout = _Layout(tensordict, next_tensordict)
+            leaves = self._layout.read(tensordict, next_tensordict)
+            self._graph = any(leaf.requires_grad for leaf in leaves)
+        if self._out is not None and (self._graph or not self._dense):
+            raise RLError(
+                "`out` takes dense data without gradients: call the rollout under "
+                "`torch.no_grad()`, or leave `out` out."
+            )
 
     def stack(self) -> TensorDictBase:
         """Return the batch, with a last batch dim named "time".
@@ -115,7 +120,8 @@ class Tape:
             self._columns = [torch.cat([c, torch.empty_like(c)], dim) for c in self._columns]
             self._room *= 2
         for target, column in zip(self._columns, columns, strict=True):
-            torch.stack(column, dim, out=target.narrow(dim, self._written, count))
+            # a stack into `out=` is several times slower than a stack and a copy
+            target.narrow(dim, self._written, count).copy_(torch.stack(column, dim))
         self._written += count
         self._rows.clear()
 
@@ -167,16 +173,21 @@ class _Node:
         self.nested = [
             (key, _Node(value)) for key, value in items if isinstance(value, TensorDictBase)
         ]
-        #: how to read the values of a TensorDict whose keys come in a given order
+        #: the order of keys in which the values are the leaves as they come
+        self._order = None if self.nested else self.keys
+        #: how to read the values of a TensorDict whose keys come in another order
         self._readers: dict[tuple[str, ...], Callable[[tuple], tuple]] = {}
 
     def read(self, tensordict: TensorDictBase) -> tuple:
         """Return the leaves, those of nested TensorDicts last."""
         order = tuple(tensordict.keys())
+        row = tuple(tensordict.values())
+        if order == self._order:
+            return row
         reader = self._readers.get(order)
         if reader is None:
             reader = self._readers[order] = self._reader(order)
-        return reader(tuple(tensordict.values()))
+        return reader(row)
 
     def _reader(self, order: tuple[str, ...]) -> Callable[[tuple], tuple]:
         found = set(order)
@@ -190,8 +201,6 @@ class _Node:
         place = {key: index for index, key in enumerate(order)}
         leaves = [place[key] for key in self.keys]
         groups = [(place[key], node) for key, node in self.nested]
-        if not groups and leaves == list(range(len(order))):
-            return _identity
         if not groups:
             return itemgetter(*leaves) if len(leaves) > 1 else lambda row: (row[leaves[0]],)
 
@@ -217,10 +226,6 @@ class _Node:
             tree[key] = node.build(columns, time_dim, steps)
         lead, tail = self.batch_size[:time_dim], self.batch_size[time_dim:]
         return TensorDict(tree, batch_size=(*lead, steps, *tail), device=self.device)
-
-
-def _identity(row: tuple) -> tuple:
-    return row
 
 
 def _is_dense(tensordict: TensorDictBase) -> bool:

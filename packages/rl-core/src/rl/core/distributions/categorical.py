@@ -35,14 +35,13 @@ class FusedCategorical(FusedDistribution):
 
     has_enumerate_support = True
     parameter_names = ("logits",)
+    #: whether a draw is a row of N entries, not an index
+    _one_hot = False
 
     def __init__(self, logits: Tensor | None = None, probs: Tensor | None = None) -> None:
         self.logits = log_probs = _log_probs(logits, probs)
-        super().__init__(log_probs.shape[:-1], self._event_shape_of(log_probs))
-
-    @staticmethod
-    def _event_shape_of(log_probs: Tensor) -> torch.Size:
-        return log_probs.shape[:0]
+        shape = log_probs.shape
+        super().__init__(shape[:-1], shape[-1:] if self._one_hot else shape[:0])
 
     @property
     def probs(self) -> Tensor:
@@ -67,7 +66,7 @@ class FusedCategorical(FusedDistribution):
     @property
     def mode(self) -> Tensor:
         """The most probable class, the first one when several tie."""
-        return self._as_value(self.logits.argmax(-1, keepdim=True))
+        return self._as_value(self.logits.argmax(-1, keepdim=True), self.logits)
 
     @property
     def mean(self) -> Tensor:
@@ -84,15 +83,14 @@ class FusedCategorical(FusedDistribution):
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         """Return class indices `[*sample_shape, *B]` (int64)."""
-        return self._as_value(self._race(sample_shape))
+        logits = self._logits_for(sample_shape)
+        return self._as_value(race(logits).argmax(-1, keepdim=True), logits)
 
     def sample_and_log_prob(self, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
         """Return a draw and its log-probability `[*sample_shape, *B]`."""
-        index = self._race(sample_shape)
-        logits = (
-            self.logits.expand(*sample_shape, *self.logits.shape) if sample_shape else self.logits
-        )
-        return self._as_value(index), logits.gather(-1, index).squeeze(-1)
+        logits = self._logits_for(sample_shape) if sample_shape else self.logits
+        index = race(logits).argmax(-1, keepdim=True)
+        return self._as_value(index, logits), logits.gather(-1, index).squeeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-probability of class indices.
@@ -123,19 +121,18 @@ class FusedCategorical(FusedDistribution):
         classes = classes.view(-1, *(1,) * len(batch))
         return classes.expand(-1, *batch) if expand else classes
 
-    def _race(self, sample_shape: tuple[int, ...]) -> Tensor:
-        """Return the winners `[*sample_shape, *B, 1]` of the exponential race."""
-        logits = self.logits
-        if logits.requires_grad:
-            logits = logits.detach()
-        if sample_shape:
-            logits = logits.expand(*sample_shape, *logits.shape)
-        # half precision draws exact zeros, whose logarithm would let an impossible class win
-        dtype = torch.float32 if logits.dtype.itemsize < 4 else logits.dtype
-        clock = torch.empty_like(logits, dtype=dtype).exponential_().log_()
-        return (logits - clock).argmax(-1, keepdim=True)
+    def _logits_for(self, sample_shape: tuple[int, ...]) -> Tensor:
+        """Return the log-probabilities `[*sample_shape, *B, N]`."""
+        return self.logits.expand(*sample_shape, *self.logits.shape)
 
-    def _as_value(self, index: Tensor) -> Tensor:
+    def _as_value(self, index: Tensor, logits: Tensor) -> Tensor:
+        """Return what a draw looks like.
+
+        Args:
+            index: `[..., 1]` the class.
+            logits: `[..., N]`.
+        """
+        del logits
         return index.squeeze(-1)
 
     def _broadcast(self, value: Tensor) -> torch.Size:
@@ -147,6 +144,17 @@ class FusedCategorical(FusedDistribution):
                 "class indices. For one-hot actions use `OneHotCategorical`, or pass "
                 "`action.long().argmax(-1)`."
             ) from error
+
+
+def race(logits: Tensor) -> Tensor:
+    """Return the scores `[..., N]` of an exponential race; the greatest of a row wins.
+
+    Args:
+        logits: `[..., N]` log-probabilities.
+    """
+    # half precision draws exact zeros, whose logarithm would let an impossible class win
+    dtype = torch.float32 if logits.dtype.itemsize < 4 else logits.dtype
+    return logits - torch.empty_like(logits, dtype=dtype).exponential_().log_()
 
 
 class MaskedCategorical(FusedCategorical):
@@ -228,7 +236,7 @@ def _log_probs(logits: Tensor | None, probs: Tensor | None) -> Tensor:
     if (logits is None) == (probs is None):
         raise _one_of_two(logits)
     if logits is not None:
-        return torch.log_softmax(logits, -1)
+        return logits.log_softmax(-1)
     return (probs / probs.sum(-1, keepdim=True)).log()
 
 

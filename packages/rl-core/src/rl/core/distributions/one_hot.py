@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from rl.core.distributions.categorical import FusedCategorical, apply_mask
+from rl.core.distributions.categorical import FusedCategorical, apply_mask, race
 from rl.core.errors import ShapeError
 
 __all__ = ["MaskedOneHotCategorical", "OneHotCategorical", "ReparamGradientStrategy"]
@@ -48,6 +48,8 @@ class OneHotCategorical(FusedCategorical):
         (tensor([[0, 1]]), tensor([-0.0486]))
     """
 
+    _one_hot = True
+
     def __init__(
         self,
         logits: Tensor | None = None,
@@ -56,10 +58,6 @@ class OneHotCategorical(FusedCategorical):
     ) -> None:
         self.grad_method = grad_method
         super().__init__(logits=logits, probs=probs)
-
-    @staticmethod
-    def _event_shape_of(log_probs: Tensor) -> torch.Size:
-        return log_probs.shape[-1:]
 
     @property
     def support(self) -> constraints.Constraint:
@@ -94,8 +92,7 @@ class OneHotCategorical(FusedCategorical):
     def rsample_and_log_prob(self, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
         """Return `rsample` and the log-probability of the hard draw."""
         value, index = self._relaxed(sample_shape)
-        logits = self.logits.expand(*sample_shape, *self.logits.shape)
-        return value, logits.gather(-1, index).squeeze(-1)
+        return value, self._logits_for(sample_shape).gather(-1, index).squeeze(-1)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """Return every one-hot row, `[N, *B, N]` (or `[N, 1, .., N]` without `expand`)."""
@@ -104,20 +101,19 @@ class OneHotCategorical(FusedCategorical):
         rows = rows.view(num, *(1,) * len(batch), num)
         return rows.expand(num, *batch, num) if expand else rows
 
-    def _as_value(self, index: Tensor) -> Tensor:
-        # a comparison, not `scatter_`: as fast, and vmap has a rule for it
-        return (index == torch.arange(self.logits.shape[-1], device=index.device)).long()
+    def _as_value(self, index: Tensor, logits: Tensor) -> Tensor:
+        # vmap has a rule for `scatter`, and none for `scatter_`
+        return torch.zeros_like(logits, dtype=torch.int64).scatter(-1, index, 1)
 
     def _relaxed(self, sample_shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        logits = self._logits_for(sample_shape)
+        scores = race(logits)
+        index = scores.argmax(-1, keepdim=True)
         if self.grad_method is ReparamGradientStrategy.PassThrough:
-            index = self._race(sample_shape)
-            soft = self.probs.expand(*sample_shape, *self.logits.shape)
+            soft = logits.exp()
         else:
-            logits = self.logits.expand(*sample_shape, *self.logits.shape)
-            clock = torch.empty_like(logits, dtype=torch.float32).exponential_().log_()
-            race = logits - clock
-            index, soft = race.argmax(-1, keepdim=True), race.softmax(-1).to(logits.dtype)
-        hard = self._as_value(index).to(soft.dtype)
+            soft = scores.softmax(-1).to(logits.dtype)
+        hard = self._as_value(index, logits).to(soft.dtype)
         # the bracket is exactly zero, so that the value stays one-hot
         return hard + (soft - soft.detach()), index
 

@@ -23,7 +23,7 @@ from rl.core import (
 from rl.envs.libs.gym_backend import gym_backend
 from rl.envs.libs.gym_codecs import LeafCodec, is_dict_space
 from rl.envs.libs.gym_like import GymLikeEnv
-from rl.envs.libs.gym_roads import ResetSlot, StepSlot, TensorStep
+from rl.envs.libs.gym_roads import TensorStep, reset_into, step_into
 from rl.envs.libs.gym_spaces import gym_space_to_spec, leaf_codecs, value_at
 from rl.envs.libs.gym_vector import VectorResets, is_vector_env
 from rl.envs.libs.info_readers import InfoReader
@@ -275,21 +275,11 @@ class GymWrapper(GymLikeEnv):
 
     # ------------------------------------------------------------------ slots
 
-    def _step_slot(self, slot: Slot) -> None:
-        if slot.bound is None:
-            slot.bound = StepSlot(self, slot) if self._takes_rows() else False
-        if slot.bound:
-            slot.bound.run()
-        else:
-            super()._step_slot(slot)
+    def _bind_step(self, slot: Slot) -> Callable[[], None]:
+        return step_into(self, slot) if self._takes_rows() else super()._bind_step(slot)
 
-    def _reset_slot(self, slot: Slot) -> None:
-        if slot.bound is None:
-            slot.bound = ResetSlot(self, slot) if self._takes_rows() else False
-        if slot.bound:
-            slot.bound.run()
-        else:
-            super()._reset_slot(slot)
+    def _bind_reset(self, slot: Slot) -> Callable[[], None]:
+        return reset_into(self, slot) if self._takes_rows() else super()._bind_reset(slot)
 
     def _takes_rows(self) -> bool:
         """Tell whether gym values go straight into rows."""

@@ -115,9 +115,13 @@ class LeafCodec(abc.ABC):
     def decode(self, row: np.ndarray) -> Any:  # noqa: ANN401
         """Return the gym value of a row; nothing in it shares memory with `row`."""
 
-    def write(self, value: Any, row: np.ndarray) -> None:  # noqa: ANN401
-        """Write the value into a row of a preallocated array."""
-        row[...] = self.encode(value)
+    def reader(self, row: np.ndarray) -> Callable[[], Any]:
+        """Return a function that decodes `row`, which lies in a preallocated array."""
+        return functools.partial(self.decode, row)
+
+    def writer(self, row: np.ndarray) -> Callable[[Any], None]:
+        """Return a function that writes a value into `row`, which lies in a preallocated array."""
+        return lambda value: np.copyto(row, self.encode(value))
 
     def encode_batch(self, values: Any) -> np.ndarray:  # noqa: ANN401
         """Encode a batch as gym's vector envs deliver it."""
@@ -166,8 +170,9 @@ class BoxCodec(LeafCodec):
 
     encode_batch = encode
 
-    def write(self, value: Any, row: np.ndarray) -> None:  # noqa: ANN401
-        row[...] = value
+    def writer(self, row: np.ndarray) -> Callable[[Any], None]:
+        # `row[...] = value` without a frame of its own
+        return functools.partial(row.__setitem__, ...)
 
     def decode(self, row: np.ndarray) -> Any:  # noqa: ANN401
         return np.array(row, self.space_dtype)
@@ -183,6 +188,8 @@ class DiscreteCodec(LeafCodec):
         self.n = int(space.n)
         self.start = int(getattr(space, "start", 0))
         self.categorical = categorical
+        # numpy integers, as `space.sample()` gives: gym checks them quicker than Python's
+        self._values = None if categorical else np.arange(self.start, self.start + self.n)
 
     def spec(self, device: torch.device | str | None = None) -> TensorSpec:
         kind = Categorical if self.categorical else OneHot
@@ -195,9 +202,17 @@ class DiscreteCodec(LeafCodec):
         row[value - self.start] = 1
         return row
 
-    def decode(self, row: np.ndarray) -> int:
-        # tolist().index is the quickest argmax of a short row
-        return (row.item() if self.categorical else row.tolist().index(1)) + self.start
+    def decode(self, row: np.ndarray) -> np.int64:
+        if self.categorical:
+            return row[()] + self.start
+        return self._values[row.tolist().index(1)]
+
+    def reader(self, row: np.ndarray) -> Callable[[], np.int64]:
+        if self.categorical:
+            return super().reader(row)
+        # the quickest argmax of a short row
+        values, tolist = self._values, row.tolist
+        return lambda: values[tolist().index(1)]
 
     def encode_batch(self, values: Any) -> np.ndarray:  # noqa: ANN401
         index = np.asarray(values, np.int64) - self.start

@@ -110,7 +110,7 @@ class GymLikeEnv(EnvBase):
         Args:
             action: the action; the root TensorDict when the env has several action keys.
         """
-        if action.requires_grad or action.device.type != "cpu":
+        if action.requires_grad or not action.is_cpu:
             action = action.detach().cpu()
         return action.numpy()
 

@@ -14,9 +14,10 @@ from rl.envs.libs.gym_codecs import LeafCodec
 from rl.envs.libs.gym_spaces import value_at
 from rl.envs.vector.slots import Slot
 
-__all__ = ["ResetSlot", "StepSlot", "TensorStep"]
+__all__ = ["TensorStep", "reset_into", "step_into"]
 
 Leaves = list[tuple[Any, tuple[str, ...], LeafCodec]]
+Rows = dict[Any, np.ndarray]
 
 
 class TensorStep:
@@ -47,8 +48,8 @@ class TensorStep:
 
     def run(self, tensordict: TensorDictBase, device: torch.device | None) -> TensorDict:
         """Step, and return fresh tensors."""
-        action = tensordict.get(self._action_key)
-        if action.requires_grad or action.device.type != "cpu":
+        action = tensordict[self._action_key]
+        if action.requires_grad or not action.is_cpu:
             action = action.detach().cpu()
         observation, reward, terminated, truncated, _ = self._step(self._decode(action.numpy()))
         if self._path:
@@ -63,109 +64,97 @@ class TensorStep:
         return TensorDict(content, device=device)
 
 
-class _Observation:
-    """Writes an observation into rows.
+def step_into(env: Any, slot: Slot) -> Callable[[], None]:  # noqa: ANN401
+    """Return a function that steps a gym env from the rows of a slot into the rows of its "next".
+
+    Args:
+        env: a single (not a vector) `GymWrapper`.
+        slot: the slot.
+    """
+    rows = slot.next_rows
+    step = env._env.step if env.frame_skip == 1 else _skipping(env._env.step, env.frame_skip)
+    read = _reader(env._action_leaves, slot.root_rows)
+    write = _writer(env._obs_leaves, rows, env._frame_reader())
+    rewards, done, terminated, truncated = (
+        rows[key].reshape(-1) for key in (env.reward_key, "done", "terminated", "truncated")
+    )
+
+    def run() -> None:
+        observation, rewards[0], over, cut, _ = step(read())
+        write(observation)
+        terminated[0] = over
+        truncated[0] = cut
+        done[0] = over or cut
+
+    return run
+
+
+def reset_into(env: Any, slot: Slot) -> Callable[[], None]:  # noqa: ANN401
+    """Return a function that resets a gym env into the rows of a slot."""
+    write = _writer(env._obs_leaves, slot.root_rows, env._frame_reader())
+    flags = [slot.root_rows[name].reshape(-1) for name in ("done", "terminated", "truncated")]
+
+    def run() -> None:
+        observation, _ = env._env.reset(**env._seeded({}))
+        write(observation)
+        for flag in flags:
+            flag[0] = False
+
+    return run
+
+
+def _skipping(step: Callable[[Any], tuple], count: int) -> Callable[[Any], tuple]:
+    """Return a step that repeats the action up to `count` times and adds the rewards up."""
+
+    def skip(action: Any) -> tuple:  # noqa: ANN401
+        total = 0.0
+        for _ in range(count):
+            observation, reward, terminated, truncated, info = step(action)
+            total += reward
+            if terminated or truncated:
+                break
+        return observation, total, terminated, truncated, info
+
+    return skip
+
+
+def _reader(leaves: Leaves, rows: Rows) -> Callable[[], Any]:
+    """Return a function that reads an action from rows."""
+    if len(leaves) == 1 and not leaves[0][1]:
+        key, _, codec = leaves[0]
+        return codec.reader(rows[key])
+    members = [(path, codec.reader(rows[key])) for key, path, codec in leaves]
+
+    def read() -> dict[str, Any]:
+        nested: dict[str, Any] = {}
+        for path, read_leaf in members:
+            target = nested
+            for name in path[:-1]:
+                target = target.setdefault(name, {})
+            target[path[-1]] = read_leaf()
+        return nested
+
+    return read
+
+
+def _writer(
+    leaves: Leaves, rows: Rows, render: Callable[[], np.ndarray] | None
+) -> Callable[[Any], None]:
+    """Return a function that writes an observation into rows.
 
     Args:
         leaves: key, path and codec of each leaf.
         rows: the numpy rows by key.
         render: returns the frame, for an env that is seen through pixels.
     """
+    members = [(path, codec.writer(rows[key])) for key, path, codec in leaves]
+    if len(members) == 1 and not members[0][0] and render is None:
+        return members[0][1]
 
-    def __init__(self, leaves: Leaves, rows: dict, render: Callable[[], np.ndarray] | None) -> None:
-        self._leaves = [(path, codec.write, rows[key]) for key, path, codec in leaves]
-        self._render = render
-        self._pixels = rows.get("pixels") if render is not None else None
-        if len(self._leaves) == 1 and not self._leaves[0][0] and render is None:
-            _, self._write, self._row = self._leaves[0]
-            self.write = self._write_one
+    def write(observation: Any) -> None:  # noqa: ANN401
+        for path, write_leaf in members:
+            write_leaf(value_at(observation, path))
+        if render is not None:
+            rows["pixels"][...] = render()
 
-    def _write_one(self, observation: Any) -> None:  # noqa: ANN401
-        self._write(observation, self._row)
-
-    def write(self, observation: Any) -> None:  # noqa: ANN401
-        for path, write, row in self._leaves:
-            write(value_at(observation, path), row)
-        if self._render is not None:
-            self._pixels[...] = self._render()
-
-
-class _Action:
-    """Reads an action from rows."""
-
-    def __init__(self, leaves: Leaves, rows: dict) -> None:
-        self._leaves = [(path, codec.decode, rows[key]) for key, path, codec in leaves]
-        if len(self._leaves) == 1 and not self._leaves[0][0]:
-            _, self._decode, self._row = self._leaves[0]
-            self.read = self._read_one
-
-    def _read_one(self) -> Any:  # noqa: ANN401
-        return self._decode(self._row)
-
-    def read(self) -> dict[str, Any]:
-        nested: dict[str, Any] = {}
-        for path, decode, row in self._leaves:
-            target = nested
-            for name in path[:-1]:
-                target = target.setdefault(name, {})
-            target[path[-1]] = decode(row)
-        return nested
-
-
-class StepSlot:
-    """Steps a gym env from the rows of a slot into the rows of its "next".
-
-    Args:
-        env: a single (not a vector) `GymWrapper`.
-        slot: the slot.
-    """
-
-    def __init__(self, env: Any, slot: Slot) -> None:  # noqa: ANN401
-        rows = slot.next_rows
-        self._step = env._env.step
-        self._frame_skip = env.frame_skip
-        self._action = _Action(env._action_leaves, slot.root_rows)
-        self._observation = _Observation(env._obs_leaves, rows, env._frame_reader())
-        self._reward = rows[env.reward_key].reshape(-1)
-        self._done = rows["done"].reshape(-1)
-        self._terminated = rows["terminated"].reshape(-1)
-        self._truncated = rows["truncated"].reshape(-1)
-        self.run = self._run if self._frame_skip == 1 else self._run_skipping
-
-    def _run(self) -> None:
-        observation, self._reward[0], terminated, truncated, _ = self._step(self._action.read())
-        self._observation.write(observation)
-        self._terminated[0] = terminated
-        self._truncated[0] = truncated
-        self._done[0] = terminated or truncated
-
-    def _run_skipping(self) -> None:
-        action = self._action.read()
-        total = 0.0
-        for _ in range(self._frame_skip):
-            observation, reward, terminated, truncated, _ = self._step(action)
-            total += reward
-            if terminated or truncated:
-                break
-        self._observation.write(observation)
-        self._reward[0] = total
-        self._terminated[0] = terminated
-        self._truncated[0] = truncated
-        self._done[0] = terminated or truncated
-
-
-class ResetSlot:
-    """Resets a gym env into the rows of a slot."""
-
-    def __init__(self, env: Any, slot: Slot) -> None:  # noqa: ANN401
-        self._env = env
-        self._observation = _Observation(env._obs_leaves, slot.root_rows, env._frame_reader())
-        self._flags = [slot.root_rows[name] for name in ("done", "terminated", "truncated")]
-
-    def run(self) -> None:
-        """Reset."""
-        env = self._env
-        observation, _ = env._env.reset(**env._seeded({}))
-        self._observation.write(observation)
-        for flag in self._flags:
-            flag[...] = False
+    return write

@@ -87,20 +87,11 @@ class BatchedEnvBase(EnvBase):
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         return self._inner.reset_root(tensordict, **kwargs)
 
-    def reset(
-        self,
-        tensordict: TensorDictBase | None = None,
-        *,
-        set_state: bool = False,
-        **kwargs: Any,
-    ) -> TensorDictBase:
-        """Start a new episode in every env, or where `"_reset"` is true: see `EnvBase.reset`."""
-        plain = tensordict is not None and not set_state and not kwargs
-        # the quick road is there when no transform is in between
-        quick = plain and isinstance(self._inner, BufferedRows)
-        if quick and self._inner.reset_in_place(tensordict):
-            return tensordict
-        return super().reset(tensordict, set_state=set_state, **kwargs)
+    def _reset_in_place(self, tensordict: TensorDictBase) -> bool:
+        # the quick road is there when neither a transform nor a subclass is in between
+        inner = self._inner
+        plain = isinstance(inner, BufferedRows) and type(self).reset is EnvBase.reset
+        return plain and inner.reset_in_place(tensordict)
 
     # ------------------------------------------------------------------ seeds
 

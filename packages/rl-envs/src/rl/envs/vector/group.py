@@ -95,8 +95,8 @@ class EnvGroup:
         self.envs: list[EnvBase] = []
         for offset, make in enumerate(makers):
             self.envs.append(self._guard(offset, make))
-        self._step_slots: list[tuple[EnvBase, Any]] = []
-        self._reset_slots: list[tuple[EnvBase, Any]] = []
+        self._steps: list[Callable[[], None]] = []
+        self._resets: list[Callable[[], None]] = []
 
     def _guard(self, offset: int, function: Callable, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
@@ -116,18 +116,18 @@ class EnvGroup:
     def bind(self, buffers: Buffers) -> None:
         """Exchange data through `buffers` from now on."""
         self._buffers = buffers
-        self._step_slots, self._reset_slots = [], []
+        self._steps, self._resets = [], []
         for row, env in enumerate(self.envs, self.first_row):
             step_slot, reset_slot = buffers.slots(row)
-            self._step_slots.append((env, step_slot))
-            self._reset_slots.append((env, reset_slot))
+            self._steps.append(env._bind_step(step_slot))
+            self._resets.append(env._bind_reset(reset_slot))
 
     def step(self) -> None:
         """Step every env from its slot."""
         offset = 0
         try:
-            for env, slot in self._step_slots:
-                env._step_slot(slot)
+            for step in self._steps:
+                step()
                 offset += 1
         except Exception as error:
             raise RowError(self.first_row + offset) from error
@@ -135,14 +135,12 @@ class EnvGroup:
     def step_masked(self) -> None:
         """Step the envs that the mask selects."""
         for offset in self._selected():
-            env, slot = self._step_slots[offset]
-            self._guard(offset, env._step_slot, slot)
+            self._guard(offset, self._steps[offset])
 
     def reset_masked(self) -> None:
         """Reset the envs that the mask selects."""
         for offset in self._selected():
-            env, slot = self._reset_slots[offset]
-            self._guard(offset, env._reset_slot, slot)
+            self._guard(offset, self._resets[offset])
 
     def _selected(self) -> Iterable[int]:
         mask = self._buffers.mask[self.first_row : self.first_row + len(self.envs)]

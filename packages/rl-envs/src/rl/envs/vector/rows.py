@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -124,17 +124,14 @@ class BufferedRows(_Rows):
         self.buffers: Buffers = backend.bind(layout)
         required = {*self.action_keys, *self.state_keys}
         self._inputs = [
-            (key, array, key in required)
+            (key, torch.from_numpy(array), key in required)
             for path, array in self.buffers.arrays["inputs"].items()
             for key in [path[0] if len(path) == 1 else path]
         ]
         self._next = _Reader(self.buffers, "next", device)
         self._first = _Reader(self.buffers, "first", device)
         first = self.buffers.arrays["first"]
-        self._first_leaves = [
-            (path[0], array, torch.from_numpy(array).dtype) for path, array in first.items()
-        ]
-        self._done = [array for path, array in first.items() if path[-1] == "done"]
+        self._first_leaves = [_Leaf.of(path[0], array) for path, array in first.items()]
         self._is_flat = (
             self.ndim == 1
             and all(len(path) == 1 for path in first)
@@ -142,14 +139,14 @@ class BufferedRows(_Rows):
             and not self.stateless
             and (device is None or device.type == "cpu")
         )
+        if self._is_flat:
+            self._done = first[("done",)]
 
     def _write_inputs(self, tensordict: TensorDictBase) -> None:
-        for key, array, required in self._inputs:
+        for key, row, required in self._inputs:
             value = tensordict.get(key, None)
             if value is not None:
-                if value.requires_grad or value.device.type != "cpu":
-                    value = value.detach().cpu()
-                array[...] = value.numpy()
+                row.copy_(value.detach() if value.requires_grad else value)
             elif required:
                 raise MissingKeyError(
                     f"The envs read `{key}`, which the TensorDict lacks: it holds "
@@ -193,31 +190,36 @@ class BufferedRows(_Rows):
         return self._first.read()
 
     def reset_in_place(self, tensordict: TensorDictBase) -> bool:
-        """Reset the envs that `"_reset"` selects, replacing only their rows of `tensordict`.
+        """Reset the envs that are done, replacing only their rows of `tensordict`, a root.
 
-        This is `EnvBase.reset` for the plain case, without a merge of full-sized results.
+        This is `EnvBase.reset` for the plain case, without masks and a merge of full-sized results.
 
         Returns:
             False, with nothing done, when the case is not plain: several flags or nested entries,
-                an
-            env whose state is in the TensorDict, a mask or an entry of another shape.
+                an env whose state is in the TensorDict, an entry of another kind or shape.
         """
-        mask = tensordict.get("_reset", None)
-        if mask is None or not self._is_flat or mask.numel() != self.num_rows:
+        if not self._is_flat:
             return False
-        old = [tensordict.get(key, None) for key, _, _ in self._first_leaves]
-        if not all(map(_fits, old, self._first_leaves)):
-            return False
-        rows = mask.cpu().numpy().reshape(-1)
-        self.buffers.mask[:] = rows
+        old = [tensordict.get(leaf.key, None) for leaf in self._first_leaves]
+        for value, leaf in zip(old, self._first_leaves, strict=True):
+            if not leaf.fits(value):
+                return False
+        mask = tensordict["done"].numpy().reshape(-1)
+        self.buffers.mask[:] = mask
         self.backend.reset_masked()
-        for value, (key, array, _) in zip(old, self._first_leaves, strict=True):
+        rows = mask.nonzero()[0]
+        if len(rows) == 1:  # the usual case, several times faster by a slice
+            rows = slice(rows[0], rows[0] + 1)
+        content: dict[str, Tensor] = {}
+        for value, leaf in zip(old, self._first_leaves, strict=True):
             fresh = value.numpy().copy()
-            np.copyto(fresh, array, where=rows.reshape(-1, *[1] * (array.ndim - 1)))
-            tensordict.set(key, torch.from_numpy(fresh))
-        if not self.allow_done_after_reset and any(array[rows].any() for array in self._done):
-            check_not_done(self, tensordict, {"_reset": mask.reshape(-1, 1)})
-        del tensordict["_reset"]
+            fresh[rows] = leaf.array[rows]
+            content[leaf.key] = torch.from_numpy(fresh)
+        if not self.allow_done_after_reset and b"\1" in self._done.tobytes():
+            masks = {"_reset": tensordict["done"]}
+            check_not_done(self, TensorDict(content, batch_size=self.batch_size), masks)
+        # one update costs less than a set per key
+        tensordict.update(content)
         return True
 
     def _brings_state(self, tensordict: TensorDictBase | None) -> bool:
@@ -303,15 +305,28 @@ class StackedRows(_Rows):
         )
 
 
-def _fits(value: Any, leaf: tuple[str, np.ndarray, torch.dtype]) -> bool:  # noqa: ANN401
-    """Tell whether an entry is a CPU tensor of the leaf's shape and dtype."""
-    return (
-        isinstance(value, Tensor)
-        and value.shape == leaf[1].shape
-        and value.dtype == leaf[2]
-        and value.device.type == "cpu"
-        and not value.requires_grad
-    )
+class _Leaf(NamedTuple):
+    """An entry of a root and the array that a reset writes it into."""
+
+    key: str
+    array: np.ndarray
+    shape: torch.Size
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, key: str, array: np.ndarray) -> _Leaf:
+        tensor = torch.from_numpy(array)
+        return cls(key, array, tensor.shape, tensor.dtype)
+
+    def fits(self, value: Any) -> bool:  # noqa: ANN401
+        """Tell whether an entry is a CPU tensor of this shape and dtype, without graph."""
+        return (
+            isinstance(value, Tensor)
+            and value.shape == self.shape
+            and value.dtype is self.dtype
+            and value.is_cpu
+            and not value.requires_grad
+        )
 
 
 def _detached(tensordict: TensorDictBase) -> TensorDictBase:

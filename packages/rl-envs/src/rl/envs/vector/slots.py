@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from tensordict import NestedKey, TensorDictBase
@@ -15,19 +14,17 @@ __all__ = ["Slot"]
 class Slot:
     """Views of one row, as TensorDicts and as numpy arrays over the same memory.
 
-    `EnvBase._step_slot` reads `root` and writes `next`; `EnvBase._reset_slot` writes `root`. An
-    env that works in numpy uses the rows instead, and keeps what it resolved from them in `bound`.
+    What `EnvBase._bind_step` returns reads `root` and writes `next`; what `EnvBase._bind_reset`
+    returns writes `root`. An env that works in numpy uses the rows instead.
 
     Attributes:
         root: when stepping, the action and the state; when resetting, observation, state and flags.
         next: observation, reward and flags of the step; empty in the slot of a reset.
         root_rows: the leaves of `root` as numpy arrays.
         next_rows: the leaves of `next` as numpy arrays.
-        bound: what the env resolved from the rows.
     """
 
     root: TensorDictBase
     next: TensorDictBase
     root_rows: dict[NestedKey, np.ndarray]
     next_rows: dict[NestedKey, np.ndarray]
-    bound: Any = field(default=None)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from rl.core.contract.keys import NestedKey
 from rl.core.distributions.fused import FusedDistribution
 from rl.core.modules.actors.output_spec import missing_key
+from rl.core.modules.networks.layer_calls import call, has_global_hooks, is_hooked
 
 __all__ = ["HeadPlan", "NetPlan", "PolicyPlan", "draw", "plan_head", "plan_net", "plan_policy"]
 
@@ -34,9 +35,6 @@ _READERS = {
     InteractionType.MODE: "mode",
     InteractionType.MEAN: "mean",
 }
-
-
-_MODES = frozenset((InteractionType.RANDOM, *_READERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,9 @@ class NetPlan:
             inputs = [known[key] if key in known else td[key] for key in self.in_keys]
         except KeyError as error:
             raise missing_key(net, self.in_keys, td) from error
-        outputs = net.module(*inputs)
+        # an attribute that is a module takes the longest way of all
+        module = net._modules.get("module")
+        outputs = call(net.module if module is None else module, *inputs)
         if isinstance(outputs, Tensor):
             outputs = (outputs,)
         elif not isinstance(outputs, tuple | list):
@@ -86,11 +86,6 @@ def plan_net(net: TensorDictModuleBase) -> NetPlan | None:
     out_keys = tuple(net.out_keys)
     plain = net.inplace is True and out_keys == tuple(net.out_keys_source) and "_" not in out_keys
     return NetPlan(tuple(net.in_keys), out_keys) if plain else None
-
-
-def is_hooked(module: nn.Module) -> bool:
-    """Tell whether forward hooks are registered on `module` itself."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def draw(
@@ -149,10 +144,13 @@ class PolicyPlan:
         head = modules[-1]
         mode = interaction_type() or head.default_interaction_type
         scored = plan.score_key is not None
-        if mode not in _MODES or head.return_log_prob is not scored or skip_existing():
+        if mode is not InteractionType.RANDOM and mode not in _READERS:
             return None
-        if any(map(is_hooked, modules)):
+        if head.return_log_prob is not scored or skip_existing() or has_global_hooks():
             return None
+        for module in modules:
+            if is_hooked(module):
+                return None
         known: dict[NestedKey, Any] = {}
         for net, net_plan in zip(modules, self.nets):  # noqa: B905 - the head has no NetPlan
             outputs = net_plan.call(net, td, known)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import (
     CompositeDistribution,
     InteractionType,
@@ -224,11 +224,6 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         self._plan = plan_policy(list(self.module), list(self.out_keys))
         return self._plan
 
-    def _is_planned(self) -> bool:
-        """Tell whether the members are those that were planned: users replace them in place."""
-        members = self._modules["module"]._modules.values()
-        return tuple(members) == self._plan.modules
-
     def select_out_keys(
         self, *selected_out_keys: NestedKey
     ) -> SafeProbabilisticTensorDictSequential:
@@ -255,13 +250,14 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         With tensors (by position or as keyword arguments) instead of a TensorDict, return the
         outputs as a tuple.
         """
-        if not isinstance(tensordict, TensorDictBase):
+        # the first test spares the second, which is slow for an abstract class
+        if type(tensordict) is not TensorDict and not isinstance(tensordict, TensorDictBase):
             tensors = args if tensordict is None else (tensordict, *args)
             return self._call_with_tensors(*tensors, **kwargs)
         plan = self._plan
         if plan is not None and tensordict_out is None and not args and not kwargs:
-            if not self._is_planned():
-                plan = self._replan()
+            if tuple(self._modules["module"]._modules.values()) != plan.modules:
+                plan = self._replan()  # users replace members in place
             out = None if plan is None else plan.run(tensordict)
             if out is not None:
                 return out

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rl.core.errors import ShapeError
+from rl.core.modules.networks.layer_calls import run_layers
 from rl.core.modules.networks.layer_plan import build, cells_per_layer, kwargs_for
 
 __all__ = ["MLP"]
@@ -111,8 +112,7 @@ class MLP(nn.Sequential):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return `[*B, *out_features]`."""
         x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, -1)
-        for layer in self:
-            x = layer(x)
+        x = run_layers(self, x)
         return x if self._out_shape is None else x.unflatten(-1, self._out_shape)
 
 
