@@ -91,6 +91,23 @@ def test_quadrature_against_fine_integration(scale):
     assert dist.entropy().item() == pytest.approx(entropy.item(), abs=2e-3)
 
 
+@pytest.mark.parametrize("bounds", [{}, {"low": -2.0, "high": 3.0}, {"low": torch.tensor([-2.0])}])
+def test_sampled_entropy_estimates_the_entropy(bounds):
+    torch.manual_seed(0)
+    loc, scale = torch.tensor([[0.7]]), torch.tensor([[0.5]])
+    params = [tensor.double().requires_grad_() for tensor in (loc, scale)]
+    dist = TanhNormal(*params, **bounds)
+    exact = dist.entropy()
+    estimate = dist.sample_entropy((200_000,))
+    assert estimate.shape == (200_000, 1)
+    assert estimate.mean(0).item() == pytest.approx(exact.item(), abs=5e-3)
+    scored = -dist.rsample_and_log_prob((200_000,))[1]
+    assert estimate.var() < scored.var()
+    grads = torch.autograd.grad(estimate.mean(0).sum(), params)
+    for grad, wanted in zip(grads, torch.autograd.grad(exact.sum(), params), strict=True):
+        assert grad.item() == pytest.approx(wanted.item(), abs=5e-3)
+
+
 def test_event_dims():
     loc = torch.zeros(4, 3)
     assert TanhNormal(loc, 1.0).batch_shape == (4,)

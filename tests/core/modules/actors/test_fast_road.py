@@ -5,6 +5,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 from tensordict.nn import (
+    ProbabilisticTensorDictSequential,
     TensorDictModule,
     set_skip_existing,
 )
@@ -103,6 +104,23 @@ class TestRoads:
             assert torch.equal(planned[key], general[key]), key
             assert planned[key].dtype == general[key].dtype
             assert planned[key].requires_grad == general[key].requires_grad
+
+    @pytest.mark.parametrize("name", ACTORS)
+    def test_distributions_are_identical(self, name):
+        actor = ACTORS[name]()
+        planned, general = data(), data()
+        dist = actor.get_dist(planned)
+        other = ProbabilisticTensorDictSequential.get_dist(actor, general)
+        assert type(dist) is type(other)
+        assert torch.equal(dist.deterministic_sample, other.deterministic_sample)
+        assert (planned == general).all()
+        assert planned.keys() == general.keys()
+
+    def test_hooks_are_run_for_a_distribution(self):
+        actor, seen = discrete(), []
+        actor.module[0].register_forward_hook(lambda *_: seen.append(1))
+        actor.get_dist(data())
+        assert seen == [1]
 
     @pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
     def test_shapes(self, batch):

@@ -19,7 +19,7 @@ _PROBABILISTIC = (ProbabilisticTensorDictModule, ProbabilisticTensorDictSequenti
 def policy_dist(actor: nn.Module, tensordict: TensorDictBase) -> Distribution:
     """Return the actor's distribution for the batch, which stays as it is."""
     data = inputs_of(tensordict, actor.in_keys)
-    if not isinstance(actor, ProbabilisticTensorDictSequential):
+    if type(actor).get_dist is not ProbabilisticTensorDictSequential.get_dist:
         return actor.get_dist(data)
     *networks, head = actor.module
     if any(isinstance(net, _PROBABILISTIC) for net in networks) or not isinstance(

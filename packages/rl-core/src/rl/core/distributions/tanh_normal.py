@@ -154,6 +154,22 @@ class TanhNormal(FusedDistribution):
         slope = self._expect(self.squash.log_slope)
         return self._sum(self.scale.log() + slope) + event_size(self.event_shape) * HALF_LOG_2PI_E
 
+    def sample_entropy(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Return an unbiased estimate of the entropy `[*sample_shape, *B]`, from a draw.
+
+        It is `-log_prob` of the draw with the Gaussian part in closed form: the same gradient, and
+        less variance.
+        """
+        u = torch.addcmul(self.loc, self.scale, self._noise(sample_shape))
+        squash = self.squash
+        spread = torch.sub(self.scale.log(), log_two_cosh(u), alpha=2.0)
+        constant = HALF_LOG_2PI_E + LOG_4
+        if squash.is_tensor:
+            spread = spread + squash.log_half(u)
+        elif not squash.is_unit:
+            constant += math.log(squash.half)
+        return self._sum(spread) + event_size(self.event_shape) * constant
+
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of each component being at most `value`."""
         return self.root_dist.cdf(self.squash.inverse(value))

@@ -27,9 +27,13 @@ def entropy_of(dist: Distribution, num_samples: int = 1) -> Tensor:
         >>> entropy_of(FusedCategorical(logits=torch.zeros(2)))
         tensor(0.6931)
     """
+    shape = () if num_samples == 1 else (num_samples,)
+    # the exact entropy of a squashed Gaussian is a quadrature, as dear as the whole loss
+    if isinstance(dist, TanhNormal):
+        entropy = dist.sample_entropy(shape)
+        return entropy.mean(0) if shape else entropy
     if _has_closed_form(dist):
         return dist.entropy()
-    shape = () if num_samples == 1 else (num_samples,)
     draw = rsample_and_log_prob if dist.has_rsample else sample_and_log_prob
     log_prob = draw(dist, shape)[1]
     return -log_prob.mean(0) if shape else -log_prob
@@ -71,7 +75,4 @@ def entropy_coefficients(
 def _has_closed_form(dist: Distribution) -> bool:
     while isinstance(dist, Independent):
         dist = dist.base_dist
-    # the entropy of a squashed Gaussian is a quadrature: exact, and as dear as the whole loss
-    if isinstance(dist, TanhNormal):
-        return False
     return type(dist).entropy is not Distribution.entropy

@@ -140,30 +140,17 @@ class PolicyPlan:
 
     def run(self, td: TensorDictBase) -> TensorDictBase | None:
         """Write the networks' outputs, the draw and its score; None when it cannot."""
-        modules, plan = self.modules, self.head
-        head = modules[-1]
+        head, plan = self.modules[-1], self.head
         mode = interaction_type() or head.default_interaction_type
         scored = plan.score_key is not None
         if mode is not InteractionType.RANDOM and mode not in _READERS:
             return None
-        if head.return_log_prob is not scored or skip_existing() or has_global_hooks():
+        if head.return_log_prob is not scored or skip_existing():
             return None
-        for module in modules:
-            if is_hooked(module):
-                return None
         known: dict[NestedKey, Any] = {}
-        for net, net_plan in zip(modules, self.nets):  # noqa: B905 - the head has no NetPlan
-            outputs = net_plan.call(net, td, known)
-            if outputs is None:
-                return None
-            known.update(zip(net_plan.out_keys, outputs, strict=True))
-        try:
-            parameters = {
-                name: known[key] if key in known else td[key] for name, key in plan.parameters
-            }
-        except KeyError as error:
-            raise missing_key(head, head.in_keys, td) from error
-        dist = head.distribution_class(**parameters, **head.distribution_kwargs)
+        dist = self.distribution(td, known)
+        if dist is None:
+            return None
         value, score = draw(dist, mode, scored)
         head.check_value(value, dist)
         known[plan.value_key] = value
@@ -173,6 +160,35 @@ class PolicyPlan:
             known = {key: known[key] for key in self.selected}
         # one update costs less than a set per key
         return td.update(known)
+
+    def distribution(
+        self, td: TensorDictBase, known: dict[NestedKey, Any]
+    ) -> FusedDistribution | None:
+        """Return the head's distribution; None when something asks for the general road.
+
+        Args:
+            td: where the inputs are.
+            known: takes the networks' outputs.
+        """
+        modules = self.modules
+        if has_global_hooks():
+            return None
+        for module in modules:
+            if is_hooked(module):
+                return None
+        for net, net_plan in zip(modules, self.nets):  # noqa: B905 - the head has no NetPlan
+            outputs = net_plan.call(net, td, known)
+            if outputs is None:
+                return None
+            known.update(zip(net_plan.out_keys, outputs, strict=True))
+        head = modules[-1]
+        try:
+            parameters = {
+                name: known[key] if key in known else td[key] for name, key in self.head.parameters
+            }
+        except KeyError as error:
+            raise missing_key(head, head.in_keys, td) from error
+        return head.distribution_class(**parameters, **head.distribution_kwargs)
 
 
 def plan_policy(modules: list[nn.Module], out_keys: list[NestedKey]) -> PolicyPlan | None:

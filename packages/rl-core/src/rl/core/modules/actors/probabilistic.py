@@ -224,6 +224,30 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         self._plan = plan_policy(list(self.module), list(self.out_keys))
         return self._plan
 
+    def _current_plan(self) -> PolicyPlan | None:
+        plan = self._plan
+        # users replace members in place
+        if plan is None or tuple(self._modules["module"]._modules.values()) == plan.modules:
+            return plan
+        return self._replan()
+
+    def get_dist(
+        self,
+        tensordict: TensorDictBase,
+        tensordict_out: TensorDictBase | None = None,
+        **kwargs: Any,
+    ) -> Distribution:
+        """Return the distribution of the head for `tensordict`, which gets its parameters."""
+        if tensordict_out is None and not kwargs and not skip_existing():
+            plan, known = self._current_plan(), {}
+            dist = None if plan is None else plan.distribution(tensordict, known)
+            if dist is not None:
+                tensordict.update(known)
+                return dist
+        return ProbabilisticTensorDictSequential.get_dist(
+            self, tensordict, tensordict_out, **kwargs
+        )
+
     def select_out_keys(
         self, *selected_out_keys: NestedKey
     ) -> SafeProbabilisticTensorDictSequential:
@@ -254,10 +278,8 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         if type(tensordict) is not TensorDict and not isinstance(tensordict, TensorDictBase):
             tensors = args if tensordict is None else (tensordict, *args)
             return self._call_with_tensors(*tensors, **kwargs)
-        plan = self._plan
-        if plan is not None and tensordict_out is None and not args and not kwargs:
-            if tuple(self._modules["module"]._modules.values()) != plan.modules:
-                plan = self._replan()  # users replace members in place
+        if tensordict_out is None and not args and not kwargs:
+            plan = self._current_plan()
             out = None if plan is None else plan.run(tensordict)
             if out is not None:
                 return out
