@@ -211,3 +211,12 @@ def test_compiled_policy_gives_the_same_batch():
         batches.append(collector.next())
     assert torch.equal(batches[0]["action"], batches[1]["action"])
     assert torch.equal(batches[0]["action_log_prob"], batches[1]["action_log_prob"])
+
+
+def test_a_hook_registered_between_batches_runs():
+    policy, calls = actor(), []
+    collector = SingleCollector(CountingEnv(), policy, frames_per_batch=3)
+    collector.next()
+    policy.register_forward_hook(lambda *_: calls.append(1))
+    collector.next()
+    assert len(calls) == 3

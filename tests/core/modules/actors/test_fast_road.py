@@ -122,6 +122,24 @@ class TestRoads:
         actor.get_dist(data())
         assert seen == [1]
 
+    @pytest.mark.parametrize("mode", MODES[:2])
+    def test_a_bound_policy_acts_as_the_policy_did(self, mode):
+        actor = discrete(return_log_prob=True)
+        with set_exploration_type(mode):
+            act = actor.bind()
+            torch.manual_seed(7)
+            wanted = actor(data())
+        torch.manual_seed(7)
+        assert (act(data()) == wanted).all()
+        with torch.no_grad():
+            actor.module[0].module.weight.zero_()
+        assert not torch.equal(act(data())["logits"], wanted["logits"])
+
+    def test_a_hooked_policy_is_bound_to_itself(self):
+        actor = discrete()
+        actor.register_forward_hook(lambda *_: None)
+        assert actor.bind() is actor
+
     @pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
     def test_shapes(self, batch):
         td = discrete(return_log_prob=True)(data(batch))

@@ -10,12 +10,13 @@ from tensordict.nn import TensorDictModuleBase
 from torch import nn
 
 from rl.core.errors import MissingKeyError, nearest
+from rl.core.modules import SafeProbabilisticTensorDictSequential
 from rl.core.modules.actors.compat import ensure_tensordict_compatible
 
 if TYPE_CHECKING:
     from rl.envs.base import EnvBase
 
-__all__ = ["Policy", "as_policy", "check_policy_reads"]
+__all__ = ["Policy", "as_policy", "bound", "check_policy_reads"]
 
 Policy = Callable[[TensorDictBase], TensorDictBase]
 
@@ -41,6 +42,12 @@ def as_policy(env: EnvBase, policy: Any, *, trust_policy: bool = False) -> Polic
     return ensure_tensordict_compatible(
         policy, in_keys=env.observation_keys, out_keys=env.action_keys
     )
+
+
+def bound(policy: Policy) -> Policy:
+    """Return what acts as `policy` does now, for a loop that leaves its settings as they are."""
+    ours = isinstance(policy, SafeProbabilisticTensorDictSequential)
+    return policy.bind() if ours else policy
 
 
 def check_policy_reads(env: EnvBase, policy: Policy, tensordict: TensorDictBase) -> None:

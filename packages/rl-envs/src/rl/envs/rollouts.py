@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rl.core import RLError
 from rl.envs import stepping
-from rl.envs.policy import Policy, as_policy, check_policy_reads
+from rl.envs.policy import Policy, as_policy, bound, check_policy_reads
 from rl.envs.random_actions import RandomActions
 from rl.envs.tape import Tape
 
@@ -120,8 +120,10 @@ def _run(
 ) -> None:
     plan = env.keys_plan
     stepper = Stepper(env, policy)
+    # a callback may change how the policy acts
+    act = bound(policy) if callback is None else policy
     for index in range(max_steps):
-        root = policy(root)
+        root = act(root)
         following = stepper.step(root)
         over = plan.any_done(following)
         last = index == max_steps - 1 or (over and stop == "any")

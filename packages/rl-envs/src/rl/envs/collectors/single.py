@@ -18,7 +18,7 @@ from rl.envs.collectors.base import BaseCollector
 from rl.envs.collectors.trajectories import TrajectoryIds, split_trajectories
 from rl.envs.collectors.weights import PolicyCopy
 from rl.envs.env_creator import make_env
-from rl.envs.policy import Policy, as_policy, check_policy_reads
+from rl.envs.policy import Policy, as_policy, bound, check_policy_reads
 from rl.envs.random_actions import RandomActions
 from rl.envs.rollouts import Stepper
 from rl.envs.tape import Tape
@@ -209,8 +209,9 @@ class SingleCollector(BaseCollector):
         policy = RandomActions(env, steps) if at_random else self._acting
         root = self._first_root(policy)
         stepper, tape = Stepper(env, policy), Tape(steps, out=self._out)
+        act = bound(policy)
         for step in range(steps):
-            root = policy(root)
+            root = act(root)
             following = stepper.step(root)
             if self.set_truncated and step == steps - 1:
                 stepping.truncate(env, following)

@@ -138,21 +138,37 @@ class PolicyPlan:
     # the keys that are written; None for all
     selected: tuple[NestedKey, ...] | None
 
-    def run(self, td: TensorDictBase) -> TensorDictBase | None:
-        """Write the networks' outputs, the draw and its score; None when it cannot."""
-        head, plan = self.modules[-1], self.head
+    def mode(self) -> InteractionType | None:
+        """Return how a call draws now; None when something asks for the general road."""
+        head = self.modules[-1]
         mode = interaction_type() or head.default_interaction_type
-        scored = plan.score_key is not None
         if mode is not InteractionType.RANDOM and mode not in _READERS:
             return None
-        if head.return_log_prob is not scored or skip_existing():
+        if head.return_log_prob is not (self.head.score_key is not None) or skip_existing():
             return None
+        return mode if self.is_bare() else None
+
+    def is_bare(self) -> bool:
+        """Tell whether no hook is on the modules."""
+        return not (has_global_hooks() or any(map(is_hooked, self.modules)))
+
+    def run(self, td: TensorDictBase, mode: InteractionType) -> TensorDictBase | None:
+        """Write the networks' outputs, the draw and its score.
+
+        Args:
+            td: where the inputs are.
+            mode: how to draw.
+
+        Returns:
+            `td`, or None, with nothing written, when a network returns no tensors.
+        """
+        plan = self.head
         known: dict[NestedKey, Any] = {}
         dist = self.distribution(td, known)
         if dist is None:
             return None
-        value, score = draw(dist, mode, scored)
-        head.check_value(value, dist)
+        value, score = draw(dist, mode, plan.score_key is not None)
+        self.modules[-1].check_value(value, dist)
         known[plan.value_key] = value
         if score is not None:
             known[plan.score_key] = score
@@ -164,18 +180,13 @@ class PolicyPlan:
     def distribution(
         self, td: TensorDictBase, known: dict[NestedKey, Any]
     ) -> FusedDistribution | None:
-        """Return the head's distribution; None when something asks for the general road.
+        """Return the head's distribution; None when a network returns no tensors.
 
         Args:
             td: where the inputs are.
             known: takes the networks' outputs.
         """
         modules = self.modules
-        if has_global_hooks():
-            return None
-        for module in modules:
-            if is_hooked(module):
-                return None
         for net, net_plan in zip(modules, self.nets):  # noqa: B905 - the head has no NetPlan
             outputs = net_plan.call(net, td, known)
             if outputs is None:

@@ -28,6 +28,7 @@ from rl.core.modules.actors.output_spec import (
     missing_key,
 )
 from rl.core.modules.actors.safe_module import union_spec
+from rl.core.modules.networks.layer_calls import is_hooked
 from rl.core.specs.base import TensorSpec
 
 __all__ = ["SafeProbabilisticModule", "SafeProbabilisticTensorDictSequential"]
@@ -231,6 +232,23 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
             return plan
         return self._replan()
 
+    def bind(self) -> Callable[[TensorDictBase], TensorDictBase]:
+        """Return a function that does what a call does now, without asking anew at each call.
+
+        It is for a loop during which the exploration type, hooks and members stay as they are;
+        parameters may change.
+        """
+        plan = self._current_plan()
+        mode = None if plan is None or is_hooked(self) else plan.mode()
+        if mode is None:
+            return self
+
+        def act(tensordict: TensorDictBase) -> TensorDictBase:
+            out = plan.run(tensordict, mode)
+            return self.general_forward(tensordict) if out is None else out
+
+        return act
+
     def get_dist(
         self,
         tensordict: TensorDictBase,
@@ -240,7 +258,8 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         """Return the distribution of the head for `tensordict`, which gets its parameters."""
         if tensordict_out is None and not kwargs and not skip_existing():
             plan, known = self._current_plan(), {}
-            dist = None if plan is None else plan.distribution(tensordict, known)
+            bare = plan is not None and plan.is_bare()
+            dist = plan.distribution(tensordict, known) if bare else None
             if dist is not None:
                 tensordict.update(known)
                 return dist
@@ -280,7 +299,8 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
             return self._call_with_tensors(*tensors, **kwargs)
         if tensordict_out is None and not args and not kwargs:
             plan = self._current_plan()
-            out = None if plan is None else plan.run(tensordict)
+            mode = None if plan is None else plan.mode()
+            out = None if mode is None else plan.run(tensordict, mode)
             if out is not None:
                 return out
         return self.general_forward(tensordict, *args, tensordict_out=tensordict_out, **kwargs)
