@@ -15,7 +15,10 @@ from torch.nn.modules.module import _has_any_global_hook
 
 __all__ = ["call", "has_global_hooks", "is_hooked", "run_layers"]
 
-has_global_hooks = _has_any_global_hook
+
+def has_global_hooks() -> bool:
+    """Tell whether a hook is registered on every module there is."""
+    return _has_any_global_hook()
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -50,7 +53,7 @@ def run_layers(sequential: nn.Sequential, x: Any) -> Any:  # noqa: ANN401
         >>> bool((run_layers(net, x) == net(x)).all())
         True
     """
-    if has_global_hooks():
+    if _has_any_global_hook():
         for layer in sequential._modules.values():
             x = layer(x)
         return x
