@@ -169,7 +169,7 @@ def test_unknown_id():
 def test_checking_wrappers_are_dropped_unless_asked_for():
     names = []
     for env in (GymEnv("CartPole-v1"), GymEnv("CartPole-v1", disable_env_checker=False)):
-        inner, found = env._env._env, set()
+        inner, found = env._env.env, set()
         while inner is not inner.unwrapped:
             found.add(type(inner).__name__)
             inner = inner.env

@@ -12,6 +12,7 @@ from torch import from_numpy
 
 from rl.envs.libs.gym_codecs import LeafCodec
 from rl.envs.libs.gym_spaces import value_at
+from rl.envs.libs.journal import Journal
 from rl.envs.vector.slots import Slot
 
 __all__ = ["TensorStep", "reset_into", "step_into"]
@@ -72,7 +73,6 @@ def step_into(env: Any, slot: Slot) -> Callable[[], None]:  # noqa: ANN401
         slot: the slot.
     """
     rows = slot.next_rows
-    step = env._env.step if env.frame_skip == 1 else _skipping(env._env.step, env.frame_skip)
     read = _reader(env._action_leaves, slot.root_rows)
     write = _writer(env._obs_leaves, rows, env._frame_reader())
     rewards, done, terminated, truncated = (
@@ -86,6 +86,22 @@ def step_into(env: Any, slot: Slot) -> Callable[[], None]:  # noqa: ANN401
         truncated[0] = cut
         done[0] = over or cut
 
+    def run_journal() -> None:
+        # `journal.step` without its frame
+        action = read()
+        journal.actions.append(action.copy() if isinstance(action, np.ndarray) else action)
+        observation, rewards[0], over, cut, _ = step(action)
+        journal.last = observation
+        write(observation)
+        terminated[0] = over
+        truncated[0] = cut
+        done[0] = over or cut
+
+    journal = env._env
+    if env.frame_skip == 1 and isinstance(journal, Journal):
+        step = journal.env.step
+        return run_journal
+    step = journal.step if env.frame_skip == 1 else _skipping(journal.step, env.frame_skip)
     return run
 
 

@@ -22,6 +22,11 @@ class Journal:
     Args:
         env: a single gymnasium env.
 
+    Attributes:
+        env: the gymnasium env.
+        actions: copies of the actions since the reset.
+        last: the last observation.
+
     Example:
         >>> import gymnasium
         >>> old, new = (Journal(gymnasium.make("CartPole-v1")) for _ in range(2))
@@ -32,35 +37,35 @@ class Journal:
     """
 
     def __init__(self, env: Any) -> None:  # noqa: ANN401
-        self._env = env
+        self.env = env
         self._start: dict[str, Any] | None = None
-        self._actions: list[Any] = []
-        self._last: Any = None
+        self.actions: list[Any] = []
+        self.last: Any = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        if name == "_env":  # not set yet, as while a copy is made
+        if name == "env":  # not set yet, as while a copy is made
             raise AttributeError(name)
-        return getattr(self._env, name)
+        return getattr(self.env, name)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple:
         """Reset, and start a new page."""
-        generator = None if seed is not None else self._env.unwrapped.np_random.bit_generator.state
+        generator = None if seed is not None else self.env.unwrapped.np_random.bit_generator.state
         self._start = {"seed": seed, "options": options, "generator": generator}
-        self._actions = []
-        result = self._env.reset(seed=seed, options=options)
-        self._last = result[0]
+        self.actions = []
+        result = self.env.reset(seed=seed, options=options)
+        self.last = result[0]
         return result
 
     def step(self, action: Any) -> tuple:  # noqa: ANN401
         """Step, and note the action."""
-        self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
-        result = self._env.step(action)
-        self._last = result[0]
+        self.actions.append(action.copy() if isinstance(action, np.ndarray) else action)
+        result = self.env.step(action)
+        self.last = result[0]
         return result
 
     def state(self) -> dict[str, Any]:
         """Return the page: nested dicts of numbers, strings, arrays and None."""
-        return {"start": self._start, "actions": _pack(self._actions), "last": self._last}
+        return {"start": self._start, "actions": _pack(self.actions), "last": self.last}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Replay the page that `state` returned.
@@ -72,14 +77,14 @@ class Journal:
         if start is None:
             return
         if start["generator"] is not None:
-            self._env.unwrapped.np_random.bit_generator.state = start["generator"]
+            self.env.unwrapped.np_random.bit_generator.state = start["generator"]
         observation, _ = self.reset(seed=start["seed"], options=start["options"])
         self._start = start
         for action in state["actions"]:
             observation = self.step(action)[0]
         if not _equal(observation, state["last"]):
             raise CheckpointError(
-                f"{self._env.unwrapped.__class__.__name__} cannot be resumed: after replaying "
+                f"{self.env.unwrapped.__class__.__name__} cannot be resumed: after replaying "
                 f"{len(state['actions'])} actions its observation differs from the saved "
                 "one. It draws "
                 "random numbers from elsewhere than `np_random`, or another version is installed."
