@@ -21,7 +21,7 @@ def planner(env, **kwargs):
 def test_finds_the_optimum(quadratic, states, horizon):
     best = states["goal"].clamp(-1, 1)
     out = planner(quadratic(), planning_horizon=horizon)(states)
-    torch.testing.assert_close(out["action"], best, atol=0.1, rtol=0)
+    torch.testing.assert_close(out["action"], best, atol=0.05, rtol=0)
 
 
 def test_unbatched_and_exact_counts(quadratic, states):
@@ -31,17 +31,16 @@ def test_unbatched_and_exact_counts(quadratic, states):
     assert env.steps == 3 * 8
 
 
-def test_never_worse_with_more_steps(quadratic, states):
-    """The best sequence seen is kept, so that a longer search of the same draws cannot lose."""
-    values = []
-    for steps in (1, 4):
-        torch.manual_seed(3)
-        action = planner(
-            quadratic(), planning_horizon=1, optim_steps=steps, num_candidates=5, top_k=2
-        )(states.clone())["action"]
-        values.append(-(action - states["goal"]).square().sum(-1))
-    assert (values[1] >= values[0]).all()
-    assert (values[1] > values[0]).any()
+def test_one_step_by_hand(quadratic):
+    """The mean of the two best of four draws."""
+    start = TensorDict(position=torch.zeros(2), goal=torch.zeros(2))
+    torch.manual_seed(0)
+    settings = {"planning_horizon": 1, "optim_steps": 1, "num_candidates": 4, "top_k": 2}
+    action = planner(quadratic(), **settings)(start)["action"]
+    torch.manual_seed(0)
+    drawn = torch.randn(1, 4, 2)[0].clamp(-1, 1)
+    best = drawn[drawn.square().sum(-1).argsort()[:2]]
+    torch.testing.assert_close(action, best.mean(0))
 
 
 def test_one_elite(quadratic, states):

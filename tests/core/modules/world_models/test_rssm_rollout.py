@@ -173,6 +173,17 @@ def test_compiled_step():
     torch.testing.assert_close(compiled(data)["next", "state"], expected)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # by the compiler
+@pytest.mark.parametrize("kind", [RSSMRollout, RSSMRolloutV3])
+def test_compiled_whole(kind):
+    prior, posterior = gaussian()
+    kwargs = {"use_scan": True} if kind is RSSMRollout else {"action_key": "action"}
+    rollout, data = kind(prior, posterior, **kwargs), sequence(2, 3)
+    expected = rollout(data)["next", "state"]
+    compiled = torch.compile(rollout, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(data)["next", "state"], expected)
+
+
 def test_bad_input():
     prior, posterior = gaussian()
     with pytest.raises(RLError, match="nothing goes from one step"):
@@ -191,6 +202,8 @@ def test_bad_input():
         v3(sequence(3).exclude("is_init"))
     with pytest.raises(ShapeError, match="one mark for each step"):
         v3(sequence(2, 3).set("is_init", torch.zeros(2, 3, 2, dtype=torch.bool)))
+    with pytest.raises(RLError, match=r"call `\.bool\(\)`"):
+        v3(sequence(2, 3).set("is_init", torch.zeros(2, 3, 1)))
     with pytest.raises(RLError, match="pass `action_key=`"):
         RSSMRolloutV3(prior, posterior)
     with pytest.raises(RLError, match="pass `action_key=`"):

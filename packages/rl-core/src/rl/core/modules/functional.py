@@ -13,7 +13,7 @@ __all__ = ["signed_hyperbolic", "signed_parabolic", "symexp", "symlog"]
 
 
 def symlog(value: Tensor) -> Tensor:
-    """Return `sign(x) log(1 + |x|)` (Hafner et al. 2023, eq. 9).
+    """Return `sign(x) log(1 + |x|)` (Hafner et al. 2023, "Robust predictions").
 
     The derivative at 0 is 1.
 

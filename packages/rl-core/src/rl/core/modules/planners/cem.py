@@ -15,10 +15,10 @@ __all__ = ["CEMPlanner"]
 
 
 class CEMPlanner(MPCPlannerBase):
-    """Plan by the cross-entropy method (Botev et al. 2013, algorithm 2.1).
+    """Plan by the cross-entropy method (Botev et al. 2013).
 
     Draw action sequences from Gaussians, simulate them, fit the Gaussians to the best, repeat. The
-    action is the first of the sequence with the greatest return of all that were simulated.
+    action is the first of the mean sequence.
 
     Args:
         env: a stateless env with continuous actions.
@@ -81,24 +81,15 @@ class CEMPlanner(MPCPlannerBase):
         start = self.candidates(tensordict, self.num_candidates)
         mean, std = self.initial_distribution(tensordict, self.planning_horizon)
         shape = (self.planning_horizon, self.num_candidates, *mean.shape[2:])
-        best_return = best_action = None
         for _ in range(self.optim_steps):
             noise = torch.randn(shape, dtype=mean.dtype, device=mean.device)
             actions = self.action_spec.project(mean + std * noise)
-            returns, index = self.returns(start, actions).topk(self.top_k, dim=0)
+            index = self.returns(start, actions).topk(self.top_k, dim=0).indices
             elite = elites(actions, index)
             mean = elite.mean(1, keepdim=True)
             std = elite.std(1, keepdim=True, correction=0)
-            top_return, top_action = returns[0], elite[0, 0]
-            if best_return is None:
-                best_return, best_action = top_return, top_action
-                continue
-            better = (top_return > best_return).reshape(
-                top_return.shape + (1,) * (top_action.dim() - top_return.dim())
-            )
-            best_action = torch.where(better, top_action, best_action)
-            best_return = torch.maximum(top_return, best_return)
-        return best_action
+        # a mean of actions inside an interval may round out of it
+        return self.action_spec.project(mean[0, 0])
 
     def returns(self, start: TensorDictBase, actions: Tensor) -> Tensor:
         """Return the sums of rewards `[N, *B]` of `actions`, `[H, N, *B, *A]`."""

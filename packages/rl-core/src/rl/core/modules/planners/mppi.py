@@ -17,7 +17,7 @@ __all__ = ["MPPIPlanner"]
 
 
 class MPPIPlanner(MPCPlannerBase):
-    """Plan by path integrals (Williams et al. 2015; in this form Hansen et al. 2022, eq. 4).
+    """Plan by path integrals (Williams et al. 2015; in this form Hansen et al. 2022, section 3).
 
     Draw action sequences from Gaussians, simulate them, and move the Gaussians to the mean and
     variance of the best, each weighted by `exp(temperature * advantage)`; repeat. The action is the

@@ -11,9 +11,10 @@ __all__ = ["PUCTScore"]
 
 
 class PUCTScore(MCTSScore):
-    """`Q(s, a) + c P(s, a) sqrt(N(s)) / (1 + N(s, a))` (Silver et al. 2017, Methods, "Search").
+    """PUCT, the score of AlphaGo Zero: `Q(s, a) + c P(s, a) sqrt(N(s)) / (1 + N(s, a))`.
 
-    Q is the mean reward, 0 for an action without visits.
+    Silver et al. 2017, Methods, "Search algorithm". Q is the mean reward, 0 for an action without
+    visits.
 
     Args:
         c: the exploration constant.

@@ -69,7 +69,7 @@ class IdentityValueTransform(ValueTransform):
 
 
 class SymLogValueTransform(ValueTransform):
-    """`symlog` and its inverse `symexp` (Hafner et al. 2023, eq. 9).
+    """`symlog` and its inverse `symexp` (Hafner et al. 2023, "Robust predictions").
 
     Example:
         >>> import torch

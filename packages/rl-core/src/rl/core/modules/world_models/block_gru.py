@@ -58,7 +58,7 @@ class BlockLinear(nn.Module):
 class BlockGRU(nn.Module):
     """A GRU cell whose hidden layers and gates are block-diagonal.
 
-    Hafner et al. 2023, appendix B. Belief, state and action each pass a layer; every block reads
+    Hafner et al. 2023. Belief, state and action each pass a layer; every block reads
     its part of the belief and all three; the gates are `r = sigmoid(.)`, `c = tanh(r .)`,
     `u = sigmoid(. - 1)` and the new belief `u c + (1 - u) h`.
 

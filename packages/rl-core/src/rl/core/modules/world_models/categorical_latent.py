@@ -29,8 +29,8 @@ def check_unimix(name: str, unimix: float) -> float:
 def mix_uniform(logits: Tensor, unimix: float) -> Tensor:
     """Return the log-probabilities of `(1 - unimix) softmax(logits) + unimix / K`.
 
-    Hafner et al. 2023, section 2.1: no class gets a probability of zero. Without a share, the
-    logits are returned as they are.
+    Hafner et al. 2023, "World model learning": no class gets a probability of zero. Without a
+    share, the logits are returned as they are.
     """
     if not unimix:
         return logits

@@ -14,7 +14,7 @@ _TRUNCATED_STD = 0.87962566103423978
 
 
 class DreamerV3MLP(nn.Module):
-    """Linear layers with RMS norm and SiLU, then a linear output (Hafner et al. 2023, appendix B).
+    """Linear layers with RMS norm and SiLU, then a linear output (Hafner et al. 2023).
 
     Args:
         in_features: size of the input, of all inputs together.
@@ -96,7 +96,7 @@ def norm_layers(
 def init_linear(layer: nn.Linear, scale: float = 1.0) -> None:
     """Draw weights of variance `scale^2 / fan_in` from a truncated normal; biases start at 0.
 
-    As the paper's code does (Hafner et al. 2023, appendix B, "Initialization").
+    As the authors of DreamerV3 do (Hafner et al. 2023).
     """
     std = scale * layer.in_features**-0.5 / _TRUNCATED_STD
     layer.bias.zero_()

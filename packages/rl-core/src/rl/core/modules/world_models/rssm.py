@@ -17,7 +17,7 @@ class RSSMPrior(nn.Module):
     """Predict belief and state from the previous ones and the action.
 
     `h' = GRU(h, f(s, a))`, `s' ~ Normal(mean(h'), std(h'))` (Hafner et al. 2019, eq. 4; Hafner et
-    al. 2020, eq. 7). The state s is stochastic, the belief h deterministic.
+    al. 2020, section 4). The state s is stochastic, the belief h deterministic.
 
     Args:
         action_spec: the action's spec; only its last dimension is read, and checked against
@@ -89,7 +89,8 @@ class RSSMPrior(nn.Module):
 class RSSMPosterior(nn.Module):
     """Infer the state from belief and encoded observation.
 
-    `s ~ Normal(mean(h, e), std(h, e))` (Hafner et al. 2019, section 3; Hafner et al. 2020, eq. 7).
+    `s ~ Normal(mean(h, e), std(h, e))` (Hafner et al. 2019, section 3; Hafner et al. 2020,
+    section 4).
 
     Args:
         hidden_dim: width of the hidden layer.

@@ -111,9 +111,10 @@ class RSSMRollout(TensorDictModuleBase):
 
 
 class RSSMRolloutV3(TensorDictModuleBase):
-    """`RSSMRollout` over sequences that hold several episodes (Hafner et al. 2023, section 2.1).
+    """`RSSMRollout` over sequences that hold several episodes.
 
-    Where an episode starts, state, belief and action are zero before the prior reads them.
+    Hafner et al. 2023, "World model learning". Where an episode starts, state, belief and action
+    are zero before the prior reads them.
 
     Args:
         rssm_prior: a TensorDict module around `RSSMPriorV3`.
@@ -138,7 +139,7 @@ class RSSMRolloutV3(TensorDictModuleBase):
 
     Raises:
         RLError: the modules do not feed themselves, or the action is not the only other input of
-            the prior.
+            the prior, or (at call) the marks are not bool.
         ShapeError: at call, there is no time dimension, or the marks have another shape.
         MissingKeyError: at call, an entry is not there.
 
@@ -209,6 +210,10 @@ class RSSMRolloutV3(TensorDictModuleBase):
                 f"`RSSMRolloutV3` found no {self.reset_key!r}, which marks the first step of an "
                 "episode: add `InitTracker()` to the env, or pass `reset_key=None` if no episode "
                 "starts inside the sequences."
+            )
+        if starts.dtype != torch.bool:
+            raise RLError(
+                f"{self.reset_key!r} is {starts.dtype}, expected bool: call `.bool()` on it."
             )
         if starts.shape == (*data.batch_size, 1):
             return starts.squeeze(-1)

@@ -23,7 +23,7 @@ __all__ = ["RSSMPosteriorV3", "RSSMPriorV3"]
 class RSSMPriorV3(nn.Module):
     """Predict belief and categorical state from the previous ones and the action.
 
-    `h' = f(h, z, a)`, `z' ~ Categorical(g(h'))` (Hafner et al. 2023, eq. 3).
+    `h' = f(h, z, a)`, `z' ~ Categorical(g(h'))` (Hafner et al. 2023, "World model learning").
 
     Args:
         action_spec: the action's spec, of which the shape is read; or give `action_shape`.
@@ -144,7 +144,7 @@ class RSSMPriorV3(nn.Module):
 class RSSMPosteriorV3(nn.Module):
     """Infer the categorical state from belief and encoded observation.
 
-    `z ~ Categorical(f(h, e))` (Hafner et al. 2023, eq. 3).
+    `z ~ Categorical(f(h, e))` (Hafner et al. 2023, "World model learning").
 
     Args:
         hidden_dim: width of the hidden layers.
@@ -257,6 +257,7 @@ def _action_size(shape: torch.Size, action_dim: int | None) -> int:
     if action_dim is not None and action_dim != size:
         raise ShapeError(
             f"`RSSMPriorV3` was given action_dim={action_dim} for an action of shape "
-            f"{list(shape)}, which has {size} numbers: drop `action_dim`."
+            f"{list(shape)}, which has {size} numbers: drop `action_dim`, or pass "
+            "the spec of one env (`env.action_spec_unbatched`)."
         )
     return size

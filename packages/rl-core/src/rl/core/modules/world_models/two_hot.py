@@ -17,8 +17,8 @@ _RANGE = 20.0
 class SymExpTwoHot(nn.Module):
     """A scalar as the mean of a categorical distribution over `symexp(linspace(-20, 20))`.
 
-    Hafner et al. 2023, eq. 10: a target is the two bins around it, weighted so that their mean is
-    the target; a prediction is the mean over all bins.
+    Hafner et al. 2023, "Robust predictions": a target is the two bins around it, weighted so that
+    their mean is the target; a prediction is the mean over all bins.
 
     Args:
         num_bins: number of bins.
