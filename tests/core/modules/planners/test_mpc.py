@@ -3,7 +3,7 @@ import torch
 from tensordict import TensorDict
 
 from rl.core.errors import RLError, SpecError
-from rl.core.modules import MPCPlannerBase
+from rl.core.modules import CEMPlanner, MPCPlannerBase
 from rl.core.specs import Bounded, Categorical, Composite, Unbounded
 
 
@@ -30,8 +30,8 @@ def test_dispatch_and_nested_action(quadratic):
     env = quadratic()
     env.action_spec = Composite({("agent", "action"): Bounded(-1, 1, (2,))})
     planner = ToGoal(env, action_key=("agent", "action"))
-    action = planner(position=torch.zeros(3, 2), goal=torch.full((3, 2), 0.5))
-    assert action.tolist() == [[0.5, 0.5]] * 3
+    action = planner(position=torch.zeros(2), goal=torch.full((2,), 0.5))
+    assert action.tolist() == [0.5, 0.5]
 
 
 def test_first_distribution_fills_the_bounds(quadratic, states):
@@ -71,3 +71,14 @@ def test_bad_env(quadratic):
     env.action_spec = Composite(left=Unbounded(1), right=Unbounded(1))
     with pytest.raises(SpecError, match="pass `action_key=`"):
         ToGoal(env)
+
+
+def test_an_env_that_writes_in_place_does_not_reach_the_caller(quadratic, states):
+    class Writes(quadratic):
+        def step(self, td):
+            td["position"].add_(td["action"])
+            return super().step(td)
+
+    before = states.clone()
+    out = CEMPlanner(Writes(), 2, optim_steps=2, num_candidates=5, top_k=2)(states)
+    assert (out.exclude("action") == before).all()

@@ -21,8 +21,9 @@ def planner(env, advantage=REWARD, temperature=5.0, **kwargs):
 
 def test_finds_the_optimum(quadratic, states):
     before = states.clone()
-    out = planner(quadratic())(states)
-    torch.testing.assert_close(out.pop("action"), before["goal"].clamp(-1, 1), atol=0.15, rtol=0)
+    settings = {"temperature": 0.2, "planning_horizon": 2, "num_candidates": 400, "top_k": 40}
+    out = planner(quadratic(), **settings)(states)
+    torch.testing.assert_close(out.pop("action"), before["goal"].clamp(-1, 1), atol=0.05, rtol=0)
     assert set(out.keys()) == set(before.keys())
 
 

@@ -105,17 +105,16 @@ class MPCPlannerBase(TensorDictModuleBase, ABC):
         They are the centre and half the width of a bounded action, 0 and 1 otherwise.
         """
         spec = self.action_spec
-        action_dims = len(spec.shape) - len(self.env.batch_size)
-        event = spec.shape[len(spec.shape) - action_dims :]
+        event = spec.shape[len(self.env.batch_size) :]
         device = spec.device if tensordict.device is None else tensordict.device
         shape = (horizon, 1, *tensordict.batch_size, *event)
         mean = torch.zeros(shape, dtype=spec.dtype, device=device)
         std = torch.ones_like(mean)
         if isinstance(spec, Bounded):
             low, high = spec.low.to(device), spec.high.to(device)
-            finite = low.isfinite() & high.isfinite()
-            mean = torch.where(finite, (low + high) / 2, mean)
-            std = torch.where(finite, (high - low) / 2, std)
+            width = (high - low) / 2
+            mean = torch.where(width.isfinite(), low + width, mean)
+            std = torch.where(width.isfinite(), width, std)
         return mean, std
 
     def simulate(self, start: TensorDictBase, actions: Tensor) -> Iterator[TensorDictBase]:

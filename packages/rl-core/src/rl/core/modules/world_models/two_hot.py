@@ -56,7 +56,7 @@ class SymExpTwoHot(nn.Module):
         low, high = self.bins[upper - 1], self.bins[upper]
         weight = ((target.unsqueeze(-1) - low) / (high - low)).clamp(0.0, 1.0)
         zeros = torch.zeros(*target.shape, self.num_bins, dtype=weight.dtype, device=weight.device)
-        return zeros.scatter(-1, upper, weight).scatter_add(-1, upper - 1, 1 - weight)
+        return zeros.scatter(-1, upper, weight).scatter(-1, upper - 1, 1 - weight)
 
     def decode(self, logits: Tensor) -> Tensor:
         """Return the scalars `[*B]` of logits `[*B, bins]`; equal logits give exactly 0.
