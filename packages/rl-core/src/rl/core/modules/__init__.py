@@ -50,11 +50,36 @@ from rl.core.modules.exploration.ornstein_uhlenbeck import (
     OrnsteinUhlenbeckProcessModule,
     OrnsteinUhlenbeckProcessWrapper,
 )
+from rl.core.modules.functional import signed_hyperbolic, signed_parabolic, symexp, symlog
 from rl.core.modules.networks.conv import Conv2dNet, ConvNet
 from rl.core.modules.networks.ddpg import DdpgMlpActor, DdpgMlpQNet
 from rl.core.modules.networks.distributional import DistributionalDQNnet
 from rl.core.modules.networks.dueling import DuelingCnnDQNet, DuelingMlpDQNet
 from rl.core.modules.networks.mlp import MLP
+from rl.core.modules.planners.cem import CEMPlanner
+from rl.core.modules.planners.mpc import MPCPlannerBase
+from rl.core.modules.planners.mppi import MPPIPlanner
+from rl.core.modules.search.exp3 import EXP3Score
+from rl.core.modules.search.puct import PUCTScore
+from rl.core.modules.search.score import MCTSScore
+from rl.core.modules.search.score_enum import MCTSScores
+from rl.core.modules.search.ucb import UCB1TunedScore, UCBScore
+from rl.core.modules.values.norm import PopArtValueNorm, RunningValueNorm, ValueNorm
+from rl.core.modules.values.transform import (
+    ComposeValueTransform,
+    IdentityValueTransform,
+    SignedHyperbolicValueTransform,
+    SymLogValueTransform,
+    ValueTransform,
+)
+from rl.core.modules.world_models.dreamer_actor import DreamerActor
+from rl.core.modules.world_models.dreamer_v3_mlp import DreamerV3MLP
+from rl.core.modules.world_models.image_coding import ObsDecoder, ObsEncoder
+from rl.core.modules.world_models.rssm import RSSMPosterior, RSSMPrior
+from rl.core.modules.world_models.rssm_rollout import RSSMRollout, RSSMRolloutV3
+from rl.core.modules.world_models.rssm_v3 import RSSMPosteriorV3, RSSMPriorV3
+from rl.core.modules.world_models.two_hot import SymExpTwoHot
+from rl.core.modules.world_models.world_model import WorldModel
 
 __all__ = [
     "MLP",
@@ -64,6 +89,8 @@ __all__ = [
     "ActorValueOperator",
     "AdditiveGaussianModule",
     "AdditiveGaussianWrapper",
+    "CEMPlanner",
+    "ComposeValueTransform",
     "Conv2dNet",
     "ConvNet",
     "DdpgMlpActor",
@@ -73,13 +100,21 @@ __all__ = [
     "DistributionalQValueActor",
     "DistributionalQValueHook",
     "DistributionalQValueModule",
+    "DreamerActor",
+    "DreamerV3MLP",
     "DuelingCnnDQNet",
     "DuelingMlpDQNet",
     "EGreedyModule",
     "EGreedyWrapper",
+    "EXP3Score",
     "ExplorationModule",
     "ExplorationType",
+    "IdentityValueTransform",
     "IndependentNormal",
+    "MCTSScore",
+    "MCTSScores",
+    "MPCPlannerBase",
+    "MPPIPlanner",
     "MaskedCategorical",
     "MaskedOneHotCategorical",
     "NoisyLazyLinear",
@@ -87,25 +122,44 @@ __all__ = [
     "NormalParamExtractor",
     "NormalParamWrapper",
     "NormalParamsWrapper",
+    "ObsDecoder",
+    "ObsEncoder",
     "OneHotCategorical",
     "OrnsteinUhlenbeckProcessModule",
     "OrnsteinUhlenbeckProcessWrapper",
+    "PUCTScore",
+    "PopArtValueNorm",
     "ProbabilisticActor",
     "QValueActor",
     "QValueHook",
     "QValueModule",
+    "RSSMPosterior",
+    "RSSMPosteriorV3",
+    "RSSMPrior",
+    "RSSMPriorV3",
+    "RSSMRollout",
+    "RSSMRolloutV3",
     "RandomPolicy",
     "ReparamGradientStrategy",
+    "RunningValueNorm",
     "SafeModule",
     "SafeProbabilisticModule",
     "SafeProbabilisticTensorDictSequential",
     "SafeSequential",
+    "SignedHyperbolicValueTransform",
+    "SymExpTwoHot",
+    "SymLogValueTransform",
     "TanhDelta",
     "TanhModule",
     "TanhNormal",
     "TruncatedNormal",
+    "UCB1TunedScore",
+    "UCBScore",
+    "ValueNorm",
     "ValueOperator",
+    "ValueTransform",
     "VmapModule",
+    "WorldModel",
     "action_space_of",
     "ensure_tensordict_compatible",
     "exploration_type",
@@ -114,5 +168,9 @@ __all__ = [
     "reset_noise",
     "set_exploration_modules_spec_from_env",
     "set_exploration_type",
+    "signed_hyperbolic",
+    "signed_parabolic",
+    "symexp",
+    "symlog",
     "value_of",
 ]

@@ -1,0 +1,3 @@
+"""Planners that simulate an env."""
+
+__all__: list[str] = []

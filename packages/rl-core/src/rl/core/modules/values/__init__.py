@@ -1,0 +1,3 @@
+"""Normalisation and rescaling of value targets."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Networks of learned models: Dreamer's, and models of any parts."""
+
+__all__: list[str] = []
