@@ -12,6 +12,7 @@ from torch.nn import UninitializedBuffer, UninitializedParameter
 from torch.nn.parameter import is_lazy
 
 from rl.core.errors import RLError, ShapeError
+from rl.core.modules.multiagent.batched_perceptron import BatchedPerceptron, plan_perceptron
 
 __all__ = ["StackedNetworks", "reset_layers"]
 
@@ -20,7 +21,8 @@ class StackedNetworks(nn.Module):
     """The parameters of N networks, each stacked along a new first dimension.
 
     Parameters and buffers have the names that one network gives them. The call is mapped over the
-    networks by `torch.vmap`, so its cost grows with the arithmetic, not with N calls.
+    networks by `torch.vmap`, or is one batched product per layer for perceptrons, so its cost grows
+    with the arithmetic, not with N calls.
 
     Args:
         networks: networks of one architecture. Lazy ones get their sizes at the first call.
@@ -44,13 +46,14 @@ class StackedNetworks(nn.Module):
         # both out of the registered modules.
         self._template: list[nn.Module] = []
         self._pending: list[nn.Module] = []
+        self._perceptron: BatchedPerceptron | None = None
         members = [_tensors(network) for network in networks]
         for name, leaf in members[0].items():
             self._insert(name, _stack([member[name] for member in members], leaf))
         if any(is_lazy(leaf) for leaf in members[0].values()):
             self._pending = list(networks)
         else:
-            self._template = [_without_data(networks[0])]
+            self._settle(networks[0])
 
     def _insert(self, name: str, leaf: nn.Parameter | Tensor) -> None:
         *path, attribute = name.split(".")
@@ -65,6 +68,10 @@ class StackedNetworks(nn.Module):
             node.register_buffer(attribute, leaf)
         self._places.append((name, node, attribute))
 
+    def _settle(self, network: nn.Module) -> None:
+        self._template = [copy.deepcopy(network).to("meta")]
+        self._perceptron = plan_perceptron(self._template[0])
+
     def forward(self, x: Tensor, in_dim: int | None, out_dim: int) -> Tensor:
         """Return the outputs of all networks, stacked along `out_dim`.
 
@@ -76,10 +83,13 @@ class StackedNetworks(nn.Module):
         """
         if self._pending:
             self._materialise(x, in_dim)
+        tensors = {name: getattr(node, attribute) for name, node, attribute in self._places}
+        if self._perceptron is not None:
+            return self._perceptron(tensors, x, in_dim, out_dim)
+
         (template,) = self._template
         if template.training is not self.training:
             template.train(self.training)
-        tensors = {name: getattr(node, attribute) for name, node, attribute in self._places}
 
         def one(member: dict[str, Tensor], inputs: Tensor) -> Tensor:
             return torch.func.functional_call(template, member, (inputs,))
@@ -101,7 +111,7 @@ class StackedNetworks(nn.Module):
                 stacked = torch.stack([member[name] for member in members])
                 leaf.materialize(stacked.shape)
                 leaf.copy_(stacked)
-        self._template = [_without_data(networks[0])]
+        self._settle(networks[0])
         self._pending = []
 
     def unstack(self) -> nn.ModuleList:
@@ -180,10 +190,6 @@ def _stack(members: Sequence[Tensor], first: Tensor) -> Tensor:
     stacked = torch.stack([member.detach() for member in members])
     is_parameter = isinstance(first, nn.Parameter)
     return nn.Parameter(stacked, first.requires_grad) if is_parameter else stacked
-
-
-def _without_data(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).to("meta")
 
 
 def _put(network: nn.Module, name: str, value: Tensor, requires_grad: bool) -> None:

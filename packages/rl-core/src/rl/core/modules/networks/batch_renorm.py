@@ -29,7 +29,8 @@ class BatchRenorm1d(nn.Module):
         smooth: bring the correction in linearly over the warm-up, instead of at its end.
 
     Inputs `[*B, num_features]`; statistics are over all dimensions but the last. The running
-    statistics are buffers; they work in ensembles that are mapped with `torch.vmap`.
+    statistics are buffers, the variance without bias as in `nn.BatchNorm1d`; they work in ensembles
+    that are mapped with `torch.vmap`.
 
     Raises:
         RLError: `max_r` is below 1, or `max_d` or `warmup_steps` negative.
@@ -101,7 +102,7 @@ class BatchRenorm1d(nn.Module):
         var, mean = torch.var_mean(rows, 0, correction=0)
         std = (var + self.eps).sqrt()
         r, d = self._correction(mean.detach(), std.detach())
-        self._track(mean.detach(), var.detach())
+        self._track(mean.detach(), var.detach() * (len(rows) / (len(rows) - 1)))
         return (x - mean) / std * r + d
 
     def _correction(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,8 +121,8 @@ class BatchRenorm1d(nn.Module):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor) -> None:
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(var.to(self.running_var.dtype), self.momentum)
+        for running, now in ((self.running_mean, mean), (self.running_var, var)):
+            running.add_((now.to(running.dtype) - running) * self.momentum)
         self.num_batches_tracked.add_(1)
 
     def extra_repr(self) -> str:
