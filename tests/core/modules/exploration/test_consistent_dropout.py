@@ -3,8 +3,9 @@ import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule, TensorDictSequential
 
-from rl.core.errors import MissingKeyError, RLError, ShapeError
+from rl.core.errors import MissingDependencyError, MissingKeyError, RLError, ShapeError
 from rl.core.modules import ConsistentDropout, ConsistentDropoutModule
+from rl.core.modules.exploration.consistent_dropout import TRANSFORMS
 
 
 class TestConsistentDropout:
@@ -83,12 +84,24 @@ class TestConsistentDropoutModule:
         assert set(td.keys()) == {"x", "y"}
         assert torch.equal(td["y"], td["x"])
 
-    def test_mask_spec(self):
-        module = ConsistentDropoutModule(0.5, "x", input_shape=(4,))
-        spec = module.mask_spec["x_dropout_mask"]
-        assert spec.is_in(module(TensorDict(x=torch.ones(4)))["x_dropout_mask"])
-        with pytest.raises(RLError, match="pass `input_shape=`"):
-            _ = ConsistentDropoutModule(0.5, "x").mask_spec
+    def test_primer_draws_masks(self):
+        made = []
+        with TRANSFORMS.registered("TensorDictPrimer", lambda *args, **kwargs: (args, kwargs)):
+            module = ConsistentDropoutModule(0.75, "x", input_shape=(200,))
+            (spec,), kwargs = module.make_tensordict_primer()
+            made = [kwargs["default_value"]() for _ in range(2)]
+            with pytest.raises(RLError, match="pass `input_shape=`"):
+                ConsistentDropoutModule(0.5, "x").make_tensordict_primer()
+        assert all(spec["x_dropout_mask"].is_in(mask) for mask in made)
+        assert made[0].ne(made[1]).any()
+        assert 0.1 < made[0].float().mean() < 0.4
+        td = module(TensorDict(x=torch.ones(200), x_dropout_mask=made[0]))
+        assert torch.equal(td["x"] != 0, made[0])
+
+    def test_primer_needs_the_envs(self, monkeypatch):
+        monkeypatch.setattr(TRANSFORMS, "entries", dict)
+        with pytest.raises(MissingDependencyError, match="pip install rl-envs"):
+            ConsistentDropoutModule(0.5, "x", input_shape=(4,)).make_tensordict_primer()
 
     def test_bad_input(self):
         with pytest.raises(MissingKeyError, match="`x` is missing"):

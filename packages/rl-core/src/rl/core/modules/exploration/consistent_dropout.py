@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from tensordict import TensorDictBase
@@ -10,12 +11,17 @@ from tensordict.nn import TensorDictModuleBase
 from torch import Tensor, nn
 
 from rl.core.contract.keys import NestedKey, as_key_list, sibling
-from rl.core.errors import RLError, ShapeError
+from rl.core.errors import MissingDependencyError, NotRegisteredError, RLError, ShapeError
 from rl.core.modules.actors.output_spec import missing_key
+from rl.core.registry import Registry
 from rl.core.specs.binary import Binary
 from rl.core.specs.composite import Composite
+from rl.core.transform import Transform
 
-__all__ = ["ConsistentDropout", "ConsistentDropoutModule"]
+__all__ = ["TRANSFORMS", "ConsistentDropout", "ConsistentDropoutModule"]
+
+# transforms of envs that modules ask for by name
+TRANSFORMS = Registry("rl.transforms")
 
 
 class ConsistentDropout(nn.Module):
@@ -93,14 +99,14 @@ class ConsistentDropoutModule(TensorDictModuleBase):
 
     While data are collected the mask is drawn when it is absent and stored with the transition;
     when the policy is trained on them, or at the next step of the trajectory, the stored one is
-    used. With the primer of `mask_spec` each trajectory gets a mask of its own.
+    used. With `make_tensordict_primer` each trajectory has a mask of its own.
 
     Args:
         p: probability that an entry is dropped.
         in_keys: the entry to drop from; or two, that and the mask. The mask's default is
             `<out key>_dropout_mask` beside the result: name it when two modules write one entry.
         out_keys: where the result goes, and the mask when `in_keys` names it; default `in_keys`.
-        input_shape: shape of one entry without batch dimensions, for `mask_spec`.
+        input_shape: shape of one entry without batch dimensions, for the primer.
         input_dtype: accepted; masks are bool.
 
     Reads:
@@ -165,16 +171,24 @@ class ConsistentDropoutModule(TensorDictModuleBase):
         tensordict.set(self.out_keys[0], kept)
         return tensordict.set(self.mask_key, mask)
 
-    @property
-    def mask_spec(self) -> Composite:
-        """The spec of the mask, without batch dimensions.
+    def make_tensordict_primer(self) -> Transform:
+        """Return the transform that draws a mask at reset, one for the envs reset together.
 
         Raises:
             RLError: `input_shape` was not given.
+            MissingDependencyError: rl-envs, where the transform is, is not installed.
         """
-        if self.input_shape is None:
+        shape = self.input_shape
+        if shape is None:
             raise RLError(
                 "The shape of the dropout mask is not known: pass `input_shape=` to "
                 "`ConsistentDropoutModule`."
             )
-        return Composite({self.mask_key: Binary(shape=self.input_shape, dtype=torch.bool)})
+        try:
+            primer = TRANSFORMS.load("TensorDictPrimer")
+        except NotRegisteredError as error:
+            raise MissingDependencyError(
+                "A primer is a transform of envs and needs another wheel: `pip install rl-envs`."
+            ) from error
+        spec = Composite({self.mask_key: Binary(shape=shape, dtype=torch.bool)})
+        return primer(spec, default_value=partial(self.dropout.make_mask, shape=shape))
