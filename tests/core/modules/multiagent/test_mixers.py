@@ -65,5 +65,5 @@ def test_bad_input():
         VDNMixer(3)(torch.zeros(3))
     with pytest.raises(ShapeError, match="drop the dimension of agents"):
         QMixer((5,), 8, 3)(torch.zeros(2, 3, 1), torch.zeros(2, 3, 5))
-    with pytest.raises(RLError, match="give the shape of the state when it is needed"):
+    with pytest.raises(RLError, match="pass `state_shape=`"):
         Mixer(3, needs_state=True)

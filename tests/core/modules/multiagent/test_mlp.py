@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from rl.core.errors import ShapeError
-from rl.core.modules import MLP, MultiAgentMLP, NoisyLinear
+from rl.core.modules import MLP, MultiAgentMLP, NoisyLinear, reset_noise
 
 CASES = [(c, s) for c in (False, True) for s in (False, True)]
 
@@ -60,6 +60,18 @@ def test_agents_first(centralized, share_params):
     assert out.shape == (3, 5, 2)
     net.agent_dim = -2
     torch.testing.assert_close(net(x.transpose(0, 1)).transpose(0, 1), out)
+
+
+@pytest.mark.parametrize("share_params", [False, True])
+def test_noise_is_drawn_anew(share_params):
+    net, x = build(False, share_params, layer_class=NoisyLinear), torch.randn(5, 3, 6)
+    first = net(x)
+    parameters = {n: p.clone() for n, p in net.named_parameters()}
+    net.apply(reset_noise)
+    assert not torch.allclose(net(x), first)
+    assert all(torch.equal(p, parameters[n]) for n, p in net.named_parameters())
+    if not share_params:
+        assert net.params["0", "weight_epsilon"].unique(dim=0).shape[0] == 3
 
 
 def test_bad_input():

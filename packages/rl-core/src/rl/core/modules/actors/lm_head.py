@@ -19,7 +19,8 @@ __all__ = ["LMHeadActorValueOperator"]
 class LMHeadActorValueOperator(ActorValueOperator):
     """Trunk and head of a language model as a policy over tokens, with a new linear critic.
 
-    Nothing is imported for it: any module with the two parts will do.
+    The next token is that after the last position: pad prompts on the left. Nothing is imported for
+    it, any module with the two parts will do.
 
     Args:
         base_model: a module with a `transformer`, called with `input_ids` and `attention_mask`,

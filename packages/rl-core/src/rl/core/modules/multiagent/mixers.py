@@ -26,7 +26,7 @@ class Mixer(nn.Module):
         device: device of the parameters.
 
     Raises:
-        RLError: `needs_state` and `state_shape` disagree.
+        RLError: the state is needed and has no shape; at call, there are more or fewer inputs.
         ShapeError: at call, values or state have another shape.
 
     Example:
@@ -45,11 +45,10 @@ class Mixer(nn.Module):
         device: torch.device | str | int | None = None,
     ) -> None:
         super().__init__()
-        if needs_state != (state_shape is not None):
+        if needs_state and state_shape is None:
             raise RLError(
-                f"`{type(self).__name__}` was given needs_state={needs_state}, "
-                f"state_shape={state_shape}: give the shape of the state when it is needed, and "
-                "only then."
+                f"`{type(self).__name__}` needs the state and was not given its shape: pass "
+                "`state_shape=`."
             )
         self.n_agents, self.needs_state, self.device = n_agents, needs_state, device
         self.state_shape = None if state_shape is None else torch.Size(state_shape)

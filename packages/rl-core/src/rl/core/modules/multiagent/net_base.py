@@ -11,6 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from rl.core.errors import RLError, ShapeError
+from rl.core.modules.exploration.noisy_linear import reset_noise
 from rl.core.modules.multiagent.stacked import StackedNetworks, reset_layers
 
 __all__ = ["MultiAgentNetBase"]
@@ -167,6 +168,13 @@ class MultiAgentNetBase(nn.Module):
         reset_layers(networks)
         if not self.share_params:
             self.agents.restack(networks)
+
+    def reset_noise(self) -> None:
+        """Draw new noise in the noisy layers of each agent; `net.apply(reset_noise)` calls it."""
+        if not self.share_params:
+            networks = self.agents.unstack()
+            networks.apply(reset_noise)
+            self.agents.restack(networks, buffers_only=True)
 
     def extra_repr(self) -> str:
         """Return the settings."""

@@ -132,8 +132,12 @@ class StackedNetworks(nn.Module):
         return nn.ModuleList(networks).train(self.training)
 
     @torch.no_grad()
-    def restack(self, networks: Sequence[nn.Module]) -> None:
-        """Take over the parameters of `networks`.
+    def restack(self, networks: Sequence[nn.Module], *, buffers_only: bool = False) -> None:
+        """Take over the parameters and buffers of `networks`.
+
+        Args:
+            networks: one per member.
+            buffers_only: leave the parameters as they are.
 
         Raises:
             RLError: the sizes are not known yet.
@@ -149,7 +153,8 @@ class StackedNetworks(nn.Module):
                     f"{len(members)} networks were given for {leaf.shape[0]} agents: give one "
                     "network per agent, as `get_stateful_net()` returns them."
                 )
-            leaf.copy_(torch.stack([member[name] for member in members]))
+            if not (buffers_only and isinstance(leaf, nn.Parameter)):
+                leaf.copy_(torch.stack([member[name] for member in members]))
 
     def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
         if any(is_lazy(getattr(node, attribute)) for _, node, attribute in self._places):
