@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from tensordict import LazyStackedTensorDict, TensorDict
-from tensordict.nn import TensorDictModule
+from tensordict.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
 from torch import nn
 
-from rl.core import MissingKeyError, RLError, ShapeError
+from rl.core import MissingKeyError, MultiStepActorWrapper, RLError, ShapeError
+from rl.envs import InitTracker, TransformedEnv
 from rl.envs.testing import CountingEnv, NestedCountingEnv, StringEnv
 
 
@@ -156,3 +157,40 @@ def test_lazy_stack_on_request():
 def test_no_step_raises():
     with pytest.raises(RLError, match="1 step at least"):
         CountingEnv().rollout(0)
+
+
+class Remembering(TensorDictModuleBase):
+    """A policy that counts its steps in an entry that nothing else writes."""
+
+    in_keys = ("observation",)
+    out_keys = ("action", "_count")
+    carried_keys = ("_count",)
+
+    def forward(self, tensordict):
+        action = torch.tensor([1, 0]).expand(*tensordict.batch_size, 2)
+        count = tensordict.get("_count", torch.zeros(tensordict.batch_size))
+        return tensordict.set("action", action).set("_count", count + 1)
+
+
+def test_a_policy_finds_what_it_carries():
+    policy = TensorDictSequential(Remembering())
+    batch = CountingEnv(3).rollout(5, policy, break_when_any_done=False)
+    assert batch["_count"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_chunks_of_actions_end_with_their_trajectory():
+    """Two envs that end apart: each plans anew at its own resets and when its chunk is over."""
+    turn = torch.tensor([[1, 0], [0, 1]])
+    plan = TensorDictModule(
+        lambda obs: turn.expand(*obs.shape[:-1], 2, 2), ["observation"], ["action"]
+    )
+    env = TransformedEnv(Uneven(), InitTracker())
+    batch = env.rollout(7, MultiStepActorWrapper(plan), break_when_any_done=False)
+    starts = batch["is_init"].squeeze(-1)
+    assert starts.sum(-1).tolist() == [3, 2]
+    for row in range(2):
+        since = 0
+        for t in range(7):
+            since = 0 if starts[row, t] else since + 1
+            assert torch.equal(batch["action"][row, t], turn[since % 2])
+            assert batch["counter"][row, t].item() == since % 2 + 1

@@ -10,6 +10,7 @@ from tensordict.nn import TensorDictModuleBase
 from torch import Tensor
 
 from rl.core import RLError
+from rl.core.modules.actors.carried import carried_keys
 from rl.envs import stepping
 from rl.envs.policy import Policy, as_policy, bound, check_policy_reads
 from rl.envs.random_actions import RandomActions
@@ -196,11 +197,11 @@ class Stepper:
 
 
 def _overwritten(env: EnvBase, policy: Policy) -> set[NestedKey]:
-    """Return the keys that `policy` writes at each step and never reads."""
+    """Return the keys that `policy` writes at each step and never reads, not even later."""
     if isinstance(policy, RandomActions):
         return set(env.action_keys)
     if isinstance(policy, TensorDictModuleBase):
-        return set(policy.out_keys) - set(policy.in_keys)
+        return set(policy.out_keys) - set(policy.in_keys) - carried_keys(policy)
     return set()
 
 

@@ -20,11 +20,14 @@ from rl.core.modules.actors.actor_critic import (
     ActorValueOperator,
 )
 from rl.core.modules.actors.compat import ensure_tensordict_compatible, is_tensordict_compatible
+from rl.core.modules.actors.decision_transformer import DecisionTransformerInferenceWrapper
 from rl.core.modules.actors.distributional_q_value import (
     DistributionalQValueActor,
     DistributionalQValueHook,
     DistributionalQValueModule,
 )
+from rl.core.modules.actors.lm_head import LMHeadActorValueOperator
+from rl.core.modules.actors.multi_step import MultiStepActorWrapper
 from rl.core.modules.actors.normal_params import NormalParamsWrapper, NormalParamWrapper
 from rl.core.modules.actors.probabilistic import (
     SafeProbabilisticModule,
@@ -36,9 +39,15 @@ from rl.core.modules.actors.safe_module import SafeModule, SafeSequential
 from rl.core.modules.actors.tanh_module import TanhModule
 from rl.core.modules.actors.value import ValueOperator
 from rl.core.modules.actors.vmap import VmapModule
+from rl.core.modules.actors.world_model import WorldModelWrapper
+from rl.core.modules.exploration.consistent_dropout import (
+    ConsistentDropout,
+    ConsistentDropoutModule,
+)
 from rl.core.modules.exploration.e_greedy import EGreedyModule, EGreedyWrapper
 from rl.core.modules.exploration.from_env import set_exploration_modules_spec_from_env
 from rl.core.modules.exploration.gaussian import AdditiveGaussianModule, AdditiveGaussianWrapper
+from rl.core.modules.exploration.gsde import LazygSDEModule, gSDEModule
 from rl.core.modules.exploration.modes import (
     ExplorationType,
     exploration_type,
@@ -51,11 +60,27 @@ from rl.core.modules.exploration.ornstein_uhlenbeck import (
     OrnsteinUhlenbeckProcessWrapper,
 )
 from rl.core.modules.functional import signed_hyperbolic, signed_parabolic, symexp, symlog
+from rl.core.modules.multiagent.conv import MultiAgentConvNet
+from rl.core.modules.multiagent.cross_group_critic import CrossCriticGroupSpec, CrossGroupCritic
+from rl.core.modules.multiagent.mixers import Mixer, QMixer, VDNMixer
+from rl.core.modules.multiagent.mlp import MultiAgentMLP
+from rl.core.modules.multiagent.net_base import MultiAgentNetBase
+from rl.core.modules.networks.act import ACTModel
+from rl.core.modules.networks.batch_renorm import BatchRenorm1d
+from rl.core.modules.networks.causal_transformer import DTConfig
 from rl.core.modules.networks.conv import Conv2dNet, ConvNet
+from rl.core.modules.networks.conv3d import Conv3dNet
 from rl.core.modules.networks.ddpg import DdpgMlpActor, DdpgMlpQNet
+from rl.core.modules.networks.ddpg_cnn import DdpgCnnActor, DdpgCnnQNet
+from rl.core.modules.networks.decision_transformer import (
+    DecisionTransformer,
+    DTActor,
+    OnlineDTActor,
+)
 from rl.core.modules.networks.distributional import DistributionalDQNnet
 from rl.core.modules.networks.dueling import DuelingCnnDQNet, DuelingMlpDQNet
 from rl.core.modules.networks.mlp import MLP
+from rl.core.modules.networks.reshaping import SquashDims, Squeeze2dLayer, SqueezeLayer
 from rl.core.modules.planners.cem import CEMPlanner
 from rl.core.modules.planners.mpc import MPCPlannerBase
 from rl.core.modules.planners.mppi import MPPIPlanner
@@ -83,18 +108,31 @@ from rl.core.modules.world_models.world_model import WorldModel
 
 __all__ = [
     "MLP",
+    "ACTModel",
     "Actor",
     "ActorCriticOperator",
     "ActorCriticWrapper",
     "ActorValueOperator",
     "AdditiveGaussianModule",
     "AdditiveGaussianWrapper",
+    "BatchRenorm1d",
     "CEMPlanner",
     "ComposeValueTransform",
+    "ConsistentDropout",
+    "ConsistentDropoutModule",
     "Conv2dNet",
+    "Conv3dNet",
     "ConvNet",
+    "CrossCriticGroupSpec",
+    "CrossGroupCritic",
+    "DTActor",
+    "DTConfig",
+    "DdpgCnnActor",
+    "DdpgCnnQNet",
     "DdpgMlpActor",
     "DdpgMlpQNet",
+    "DecisionTransformer",
+    "DecisionTransformerInferenceWrapper",
     "Delta",
     "DistributionalDQNnet",
     "DistributionalQValueActor",
@@ -111,12 +149,19 @@ __all__ = [
     "ExplorationType",
     "IdentityValueTransform",
     "IndependentNormal",
+    "LMHeadActorValueOperator",
+    "LazygSDEModule",
     "MCTSScore",
     "MCTSScores",
     "MPCPlannerBase",
     "MPPIPlanner",
     "MaskedCategorical",
     "MaskedOneHotCategorical",
+    "Mixer",
+    "MultiAgentConvNet",
+    "MultiAgentMLP",
+    "MultiAgentNetBase",
+    "MultiStepActorWrapper",
     "NoisyLazyLinear",
     "NoisyLinear",
     "NormalParamExtractor",
@@ -125,11 +170,13 @@ __all__ = [
     "ObsDecoder",
     "ObsEncoder",
     "OneHotCategorical",
+    "OnlineDTActor",
     "OrnsteinUhlenbeckProcessModule",
     "OrnsteinUhlenbeckProcessWrapper",
     "PUCTScore",
     "PopArtValueNorm",
     "ProbabilisticActor",
+    "QMixer",
     "QValueActor",
     "QValueHook",
     "QValueModule",
@@ -147,6 +194,9 @@ __all__ = [
     "SafeProbabilisticTensorDictSequential",
     "SafeSequential",
     "SignedHyperbolicValueTransform",
+    "SquashDims",
+    "Squeeze2dLayer",
+    "SqueezeLayer",
     "SymExpTwoHot",
     "SymLogValueTransform",
     "TanhDelta",
@@ -155,14 +205,17 @@ __all__ = [
     "TruncatedNormal",
     "UCB1TunedScore",
     "UCBScore",
+    "VDNMixer",
     "ValueNorm",
     "ValueOperator",
     "ValueTransform",
     "VmapModule",
     "WorldModel",
+    "WorldModelWrapper",
     "action_space_of",
     "ensure_tensordict_compatible",
     "exploration_type",
+    "gSDEModule",
     "greedy",
     "is_tensordict_compatible",
     "reset_noise",

@@ -167,12 +167,13 @@ NoisyLinear.lazy = NoisyLazyLinear
 
 
 def reset_noise(layer: nn.Module) -> None:
-    """Draw new noise if `layer` is noisy; use with `net.apply(reset_noise)`.
+    """Draw new noise if `layer` has a method for it; use with `net.apply(reset_noise)`.
 
     Example:
         >>> net = nn.Sequential(NoisyLinear(3, 3), nn.Tanh())
         >>> net.apply(reset_noise)[1]
         Tanh()
     """
-    if isinstance(layer, NoisyLinear):
-        layer.reset_noise()
+    reset = getattr(layer, "reset_noise", None)
+    if reset is not None:
+        reset()

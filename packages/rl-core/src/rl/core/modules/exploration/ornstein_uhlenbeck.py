@@ -95,7 +95,8 @@ class OrnsteinUhlenbeckProcessModule(ExplorationModule):
         self.safe = safe
         self.noise_key = sibling(self.action_key, "_ou_prev_noise")
         self.steps_key = sibling(self.action_key, "_ou_steps")
-        self.out_keys = [self.action_key, self.noise_key, self.steps_key]
+        self.carried_keys = [self.noise_key, self.steps_key]
+        self.out_keys = [self.action_key, *self.carried_keys]
 
     def _disturb(self, action: Tensor, tensordict: TensorDictBase) -> Tensor:
         noise, steps = self._state(action, tensordict)

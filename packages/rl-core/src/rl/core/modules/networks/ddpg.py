@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rl.core.modules.networks.mlp import MLP
 
-__all__ = ["DdpgMlpActor", "DdpgMlpQNet"]
+__all__ = ["DdpgMlpActor", "DdpgMlpQNet", "shrink_last_layer"]
 
 _LAST_LAYER_BOUND = 3e-3
 
@@ -36,7 +36,7 @@ class DdpgMlpActor(nn.Module):
         super().__init__()
         kwargs = {"num_cells": [400, 300], "activation_class": nn.ELU, **(mlp_net_kwargs or {})}
         self.mlp = MLP(out_features=action_dim, **{**kwargs, "device": device})
-        _shrink_last_layer(self.mlp)
+        shrink_last_layer(self.mlp)
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return the action's parameter `[*B, A]`."""
@@ -79,14 +79,14 @@ class DdpgMlpQNet(nn.Module):
         }
         self.mlp1 = MLP(**{**first, "device": device})
         self.mlp2 = MLP(**{**second, "device": device})
-        _shrink_last_layer(self.mlp2)
+        shrink_last_layer(self.mlp2)
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Return the value `[*B, 1]`."""
         return self.mlp2(torch.cat([self.mlp1(observation), action], -1))
 
 
-def _shrink_last_layer(net: nn.Module) -> None:
+def shrink_last_layer(net: nn.Module) -> None:
     """Draw the last linear layer from +-3e-3, so that first outputs are near zero."""
     last = [layer for layer in net.modules() if isinstance(layer, nn.Linear)][-1]
     if isinstance(last, nn.LazyLinear):

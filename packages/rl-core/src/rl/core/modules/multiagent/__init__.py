@@ -1,0 +1,3 @@
+"""Networks for groups of agents."""
+
+__all__: list[str] = []
