@@ -194,3 +194,19 @@ def test_chunks_of_actions_end_with_their_trajectory():
             since = 0 if starts[row, t] else since + 1
             assert torch.equal(batch["action"][row, t], turn[since % 2])
             assert batch["counter"][row, t].item() == since % 2 + 1
+
+
+class Counter(TensorDictModuleBase):
+    """Counts its own calls in the TensorDict, without listing the count among what it reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.in_keys, self.out_keys = ["observation"], ["action", "calls"]
+
+    def forward(self, tensordict):
+        calls = tensordict.get("calls", torch.zeros(1, dtype=torch.int64))
+        return tensordict.update({"action": torch.tensor([1, 0]), "calls": calls + 1})
+
+
+def test_what_an_unknown_module_writes_comes_back_to_it():
+    assert CountingEnv().rollout(4, Counter())["calls"].flatten().tolist() == [1, 2, 3, 4]
