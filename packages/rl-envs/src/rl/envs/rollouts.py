@@ -12,6 +12,7 @@ from torch import Tensor
 from rl.core import RLError
 from rl.envs import stepping
 from rl.envs.policy import Policy, as_policy, bound, check_policy_reads
+from rl.envs.policy_state import with_policy_state
 from rl.envs.random_actions import RandomActions
 from rl.envs.tape import Tape
 
@@ -39,6 +40,9 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
     actions: TensorDictBase | Tensor | None = None,
 ) -> TensorDictBase:
     """Run `policy` in `env` for up to `max_steps` steps.
+
+    A policy with a memory needs no preparation of the env: what it declares and the env lacks is
+    added for the rollout (see `with_policy_state`); `env` itself stays as it is.
 
     Args:
         env: the env.
@@ -72,6 +76,7 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
         torch.Size([5])
     """
     stop = _stop_rule(break_when_any_done, break_when_all_done)
+    env = with_policy_state(env, policy)
     if actions is not None:
         acting = _replay(env, actions)
     elif policy is None:

@@ -55,8 +55,21 @@ from rl.core.modules.networks.ddpg import DdpgMlpActor, DdpgMlpQNet
 from rl.core.modules.networks.distributional import DistributionalDQNnet
 from rl.core.modules.networks.dueling import DuelingCnnDQNet, DuelingMlpDQNet
 from rl.core.modules.networks.mlp import MLP
+from rl.core.modules.recurrent.cells import GRUCell, LSTMCell
+from rl.core.modules.recurrent.gru import GRUModule
+from rl.core.modules.recurrent.layout import canonicalize_rnn_subset
+from rl.core.modules.recurrent.lstm import LSTMModule
+from rl.core.modules.recurrent.mode import recurrent_mode, set_recurrent_mode
+from rl.core.modules.recurrent.module import RecurrentModule
+from rl.core.modules.recurrent.networks import GRU, LSTM
+from rl.core.modules.recurrent.primers import (
+    get_env_transforms_from_module,
+    get_primers_from_module,
+)
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "MLP",
     "Actor",
     "ActorCriticOperator",
@@ -79,7 +92,11 @@ __all__ = [
     "EGreedyWrapper",
     "ExplorationModule",
     "ExplorationType",
+    "GRUCell",
+    "GRUModule",
     "IndependentNormal",
+    "LSTMCell",
+    "LSTMModule",
     "MaskedCategorical",
     "MaskedOneHotCategorical",
     "NoisyLazyLinear",
@@ -95,6 +112,7 @@ __all__ = [
     "QValueHook",
     "QValueModule",
     "RandomPolicy",
+    "RecurrentModule",
     "ReparamGradientStrategy",
     "SafeModule",
     "SafeProbabilisticModule",
@@ -107,12 +125,17 @@ __all__ = [
     "ValueOperator",
     "VmapModule",
     "action_space_of",
+    "canonicalize_rnn_subset",
     "ensure_tensordict_compatible",
     "exploration_type",
+    "get_env_transforms_from_module",
+    "get_primers_from_module",
     "greedy",
     "is_tensordict_compatible",
+    "recurrent_mode",
     "reset_noise",
     "set_exploration_modules_spec_from_env",
     "set_exploration_type",
+    "set_recurrent_mode",
     "value_of",
 ]

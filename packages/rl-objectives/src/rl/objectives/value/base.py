@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rl.core.contract.keys import in_next, unravel_key
 from rl.core.errors import MissingKeyError
+from rl.core.modules import set_recurrent_mode
 from rl.objectives.keys import renamed_keys
 from rl.objectives.stateless import call_with, inputs_of
 
@@ -46,6 +47,8 @@ def time_dimension(data: TensorDictBase, time_dim: int | None = None) -> int:
 
 class ValueEstimatorBase(TensorDictModuleBase):
     """Computes state values, advantages and value targets of a batch of trajectories.
+
+    Networks run with `set_recurrent_mode(True)`: those with a memory go over time.
 
     The batch is `[*B, T]`; time is the dimension named `"time"`, else the last one. Subclasses
     write `_estimate`.
@@ -193,7 +196,8 @@ class ValueEstimatorBase(TensorDictModuleBase):
             ShapeError: when rewards, flags and values differ in shape.
         """
         data = self._step_data(tensordict, time_dim)
-        with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
+        grad = self.differentiable and torch.is_grad_enabled()
+        with set_recurrent_mode(True), torch.set_grad_enabled(grad):
             value, next_value = self._values(tensordict, data, params, target_params)
             advantage, target = self._estimate(tensordict, data, value, next_value)
         names = self._tensor_keys
@@ -222,7 +226,8 @@ class ValueEstimatorBase(TensorDictModuleBase):
             next_value: values of the next steps, already computed.
         """
         data = self._step_data(tensordict, time_dim)
-        with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
+        grad = self.differentiable and torch.is_grad_enabled()
+        with set_recurrent_mode(True), torch.set_grad_enabled(grad):
             if next_value is None:
                 next_value = self._next_value(tensordict, target_params)
             return self._target(tensordict, data, next_value, params)
