@@ -57,7 +57,7 @@ def declared_primers(module: nn.Module, *, strict: bool = True) -> list[Transfor
     """
     primers, owners = [], {}
     for part in module.modules():
-        if not hasattr(part, "make_tensordict_primer"):
+        if not _declares(part):
             continue
         try:
             primer = part.make_tensordict_primer()
@@ -78,6 +78,11 @@ def declared_primers(module: nn.Module, *, strict: bool = True) -> list[Transfor
             owners[key] = type(part).__name__
         primers.append(primer)
     return primers
+
+
+def _declares(part: nn.Module) -> bool:
+    # a `TensorDictModule` also shows the attributes of the module that it wraps
+    return any("make_tensordict_primer" in vars(owner) for owner in (part, *type(part).__mro__))
 
 
 def init_keys(module: nn.Module) -> list[NestedKey]:
