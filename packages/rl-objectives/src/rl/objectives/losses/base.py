@@ -249,11 +249,13 @@ class LossModule(NetworkHolder):
 
     # ------------------------------------------------------------------- running
 
+    # one context per frame: a compiler that leaves the graph within can resume no more than one
+    @set_recurrent_mode(True)
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run `forward` in the loss's modes."""
         if self._delayed and self.target_updater_required:
             self._check_updater()
-        with set_interaction_type(self.deterministic_sampling_mode), set_recurrent_mode(True):
+        with set_interaction_type(self.deterministic_sampling_mode):
             return super().__call__(*args, **kwargs)
 
     def _check_updater(self) -> None:

@@ -19,8 +19,9 @@ def loss_method(method: Callable) -> Callable:
     """Run a method of a loss in the loss's modes, as its `forward` runs."""
 
     @wraps(method)
+    @set_recurrent_mode(True)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        with set_interaction_type(self.deterministic_sampling_mode), set_recurrent_mode(True):
+        with set_interaction_type(self.deterministic_sampling_mode):
             return method(self, *args, **kwargs)
 
     return wrapped

@@ -175,6 +175,7 @@ class ValueEstimatorBase(TensorDictModuleBase):
         self.out_keys = [names.advantage, names.value_target, names.value]
 
     @dispatch
+    @set_recurrent_mode(True)
     def forward(
         self,
         tensordict: TensorDictBase,
@@ -196,8 +197,7 @@ class ValueEstimatorBase(TensorDictModuleBase):
             ShapeError: when rewards, flags and values differ in shape.
         """
         data = self._step_data(tensordict, time_dim)
-        grad = self.differentiable and torch.is_grad_enabled()
-        with set_recurrent_mode(True), torch.set_grad_enabled(grad):
+        with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
             value, next_value = self._values(tensordict, data, params, target_params)
             advantage, target = self._estimate(tensordict, data, value, next_value)
         names = self._tensor_keys
@@ -207,6 +207,7 @@ class ValueEstimatorBase(TensorDictModuleBase):
         tensordict.set(names.value_target, target)
         return tensordict
 
+    @set_recurrent_mode(True)
     def value_estimate(
         self,
         tensordict: TensorDictBase,
@@ -226,8 +227,7 @@ class ValueEstimatorBase(TensorDictModuleBase):
             next_value: values of the next steps, already computed.
         """
         data = self._step_data(tensordict, time_dim)
-        grad = self.differentiable and torch.is_grad_enabled()
-        with set_recurrent_mode(True), torch.set_grad_enabled(grad):
+        with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
             if next_value is None:
                 next_value = self._next_value(tensordict, target_params)
             return self._target(tensordict, data, next_value, params)

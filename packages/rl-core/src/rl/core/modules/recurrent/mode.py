@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Callable
+from functools import wraps
+from typing import Literal, ParamSpec, TypeVar
 
 from rl.core.errors import RLError
 
 __all__ = ["recurrent_mode", "set_recurrent_mode"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NAMES = {"recurrent": True, "sequential": False}
 
@@ -33,10 +36,7 @@ def recurrent_mode() -> bool | None:
     return _CURRENT.value
 
 
-@contextmanager
-def set_recurrent_mode(
-    mode: bool | Literal["recurrent", "sequential"] | None = True,
-) -> Iterator[None]:
+class set_recurrent_mode:  # noqa: N801 (a function to those who use it)
     """Set what recurrent modules take, in a `with` block or as a decorator.
 
     Losses and value estimators run under `set_recurrent_mode(True)`.
@@ -53,14 +53,30 @@ def set_recurrent_mode(
         ...     recurrent_mode()
         True
     """
-    value = _NAMES.get(mode, mode) if isinstance(mode, str) else mode
-    if not (value is None or isinstance(value, bool)):
-        raise RLError(
-            f"The recurrent mode is {mode!r}, expected a bool, None, 'recurrent' (sequences) or "
-            "'sequential' (single steps)."
-        )
-    before, _CURRENT.value = _CURRENT.value, value
-    try:
-        yield
-    finally:
-        _CURRENT.value = before
+
+    def __init__(self, mode: bool | Literal["recurrent", "sequential"] | None = True) -> None:
+        value = _NAMES.get(mode, mode) if isinstance(mode, str) else mode
+        if not (value is None or isinstance(value, bool)):
+            raise RLError(
+                f"The recurrent mode is {mode!r}, expected a bool, None, 'recurrent' (sequences) "
+                "or 'sequential' (single steps)."
+            )
+        self.mode = value
+        self._before: list[bool | None] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_CURRENT.value)
+        _CURRENT.value = self.mode
+
+    def __exit__(self, *error: object) -> None:
+        _CURRENT.value = self._before.pop()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return `function`, run in the mode."""
+
+        @wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            with set_recurrent_mode(self.mode):
+                return function(*args, **kwargs)
+
+        return wrapped
