@@ -82,7 +82,8 @@ class RecurrentModule(TensorDictModuleBase):
     @property
     def net(self) -> nn.RNNBase:
         """The network: `nn.LSTM` or `nn.GRU`, or ours of the same name."""
-        return getattr(self, self.net_name)
+        # `nn.Module` finds its modules as the last of all attributes
+        return self._modules[self.net_name]
 
     @property
     def python_based(self) -> bool:
@@ -218,10 +219,13 @@ class RecurrentModule(TensorDictModuleBase):
             state = self._advance(x, state, layer_weights(net, layer))
             x = state[0]
             following.append(state)
-        stacked = (torch.stack(column, 1) for column in zip(*following, strict=True))
-        return x.reshape(*batch, x.shape[-1]), tuple(
-            s.reshape(*batch, *s.shape[1:]) for s in stacked
-        )
+        shapes = [s.shape for s in states]
+        if len(following) == 1:
+            stacked = following[0]
+        else:
+            stacked = [torch.stack(column, 1) for column in zip(*following, strict=True)]
+        following = tuple(s.view(shape) for s, shape in zip(stacked, shapes, strict=True))
+        return x.view(*batch, x.shape[-1]), following
 
     @abstractmethod
     def _advance(self, x: Tensor, state: States, weights: LayerWeights) -> States:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -37,12 +38,18 @@ def make_transform(name: str, *args: Any, **kwargs: Any) -> Transform:
         MissingDependencyError: no installed wheel declares it.
     """
     try:
-        kind = TRANSFORMS.load(name)
+        kind = _load(TRANSFORMS, name)
     except NotRegisteredError as error:
         raise MissingDependencyError(
             f'`{name}` is a transform of envs and needs another wheel: `pip install "rl-envs"`.'
         ) from error
     return kind(*args, **kwargs)
+
+
+@cache
+def _load(registry: Registry, name: str) -> type[Transform]:
+    # a look at all installed wheels takes milliseconds, and each rollout asks
+    return registry.load(name)
 
 
 def declared_primers(module: nn.Module, *, strict: bool = True) -> list[Transform]:

@@ -31,14 +31,17 @@ class Restarts(NamedTuple):
 def layer_weights(net: nn.RNNBase, layer: int, *, reverse: bool = False) -> LayerWeights:
     """Return the weights of one layer of an `nn.LSTM` or `nn.GRU`."""
     tail = f"l{layer}_reverse" if reverse else f"l{layer}"
-    bias = net.bias
-    return LayerWeights(
-        getattr(net, f"weight_ih_{tail}"),
-        getattr(net, f"weight_hh_{tail}"),
-        getattr(net, f"bias_ih_{tail}") if bias else None,
-        getattr(net, f"bias_hh_{tail}") if bias else None,
-        getattr(net, f"weight_hr_{tail}") if net.proj_size else None,
-    )
+    names = [f"weight_ih_{tail}", f"weight_hh_{tail}"]
+    if net.bias:
+        names += [f"bias_ih_{tail}", f"bias_hh_{tail}"]
+    if net.proj_size:
+        names.append(f"weight_hr_{tail}")
+    own = net._parameters
+    # a functional call keeps its tensors elsewhere
+    found = [own[name] if name in own else getattr(net, name) for name in names]
+    if not net.bias:
+        found[2:2] = [None, None]
+    return LayerWeights(*found)
 
 
 def unroll(
