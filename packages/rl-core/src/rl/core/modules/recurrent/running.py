@@ -72,25 +72,37 @@ class SequenceRunner:
         Returns:
             [*B, T, D] and [*B, T, N, H] each.
         """
-        batch, steps = x.shape[:-1], x.shape[-2]
-        x_BTF = x.reshape(-1, *x.shape[-2:])
-        states_BTNH = tuple(s.reshape(-1, steps, *s.shape[-2:]) for s in states)
-        starts_BT = starts.reshape(-1, steps)
-        if self.compute_dtype is not None:
-            x_BTF = x_BTF.to(self.compute_dtype)
-            states_BTNH = tuple(s.to(self.compute_dtype) for s in states_BTNH)
-        if self.backend == "scan" or not isinstance(net, (nn.LSTM, nn.GRU)):
-            out, following = self._maybe_again(by_steps, net, x_BTF, states_BTNH, starts_BT)
-        else:
-            out, last, ends = self._maybe_again(by_kernel, net, x_BTF, states_BTNH, starts_BT)
-            following = tuple(
-                _place(value, ends, starts_BT.shape, old)
-                for value, old in zip(last, stored, strict=True)
-            )
-        dtype = x.dtype
-        return out.to(dtype).reshape(*batch, out.shape[-1]), tuple(
-            s.to(dtype).reshape(*batch, *s.shape[-2:]) for s in following
+        if x.ndim == 3 and self.compute_dtype is None:
+            return self._run(net, x, states, starts, stored)
+        batch, steps, dtype = x.shape[:-1], x.shape[-2], self.compute_dtype or x.dtype
+        out, following = self._run(
+            net,
+            x.reshape(-1, *x.shape[-2:]).to(dtype),
+            tuple(s.reshape(-1, steps, *s.shape[-2:]).to(dtype) for s in states),
+            starts.reshape(-1, steps),
+            tuple(None if s is None else s.reshape(-1, steps, *s.shape[-2:]) for s in stored),
         )
+        return out.to(x.dtype).reshape(*batch, out.shape[-1]), tuple(
+            s.to(x.dtype).reshape(*batch, *s.shape[-2:]) for s in following
+        )
+
+    def _run(
+        self,
+        net: nn.RNNBase,
+        x_BTF: Tensor,
+        states_BTNH: States,
+        starts_BT: Tensor,
+        stored_BTNH: tuple[Tensor | None, ...],
+    ) -> tuple[Tensor, States]:
+        inputs = (net, x_BTF, states_BTNH, starts_BT)
+        if self.backend == "scan" or not isinstance(net, nn.LSTM | nn.GRU):
+            return self._maybe_again(by_steps, *inputs)
+        out, last, ends = self._maybe_again(by_kernel, *inputs)
+        placed = (
+            _place(value, ends, starts_BT.shape, old)
+            for value, old in zip(last, stored_BTNH, strict=True)
+        )
+        return out, tuple(placed)
 
     def _maybe_again(self, run: Callable[..., tuple], *inputs: Any) -> tuple:
         if self.recompute == "full" and torch.is_grad_enabled():
@@ -106,7 +118,7 @@ def _place(
     if stored is None:
         rest = last_SNH.new_full((), float("nan")).expand(*shape, *tail)
     else:
-        rest = stored.reshape(*shape, *tail).to(last_SNH.dtype)
+        rest = stored.to(last_SNH.dtype)
     if ends is None:
         return torch.cat([rest[:, :-1], last_SNH.unsqueeze(1)], 1)
     return rest.flatten(0, 1).index_copy(0, ends, last_SNH).unflatten(0, shape)
