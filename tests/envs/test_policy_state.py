@@ -17,6 +17,7 @@ from rl.core import (
     OneHotCategorical,
     ProbabilisticActor,
     SpecError,
+    Transform,
     Unbounded,
     get_env_transforms_from_module,
     get_primers_from_module,
@@ -199,6 +200,43 @@ class TestRollouts:
         lost = root.exclude("recurrent_state")
         with pytest.raises(MissingKeyError, match="`recurrent_state`"):
             env.rollout(2, policy, auto_reset=False, tensordict=lost)
+
+
+class Plain(Transform):
+    """Does nothing; a vector env keeps it, and what is beside it, inside."""
+
+
+class TestPrimersInside:
+    """The user primes each env of a vector env, whose workers never see what a policy writes."""
+
+    @staticmethod
+    def make(length=4, extra=Plain):
+        env = TransformedEnv(CountingEnv(length), get_env_transforms_from_module(actor()))
+        return env.append_transform(extra())
+
+    @pytest.mark.parametrize("extra", [Plain, partial(StepCounter, 100)], ids=["inside", "hoisted"])
+    def test_the_state_arrives(self, extra):
+        policy = actor()
+        env = SerialEnv(2, [partial(self.make, length, extra) for length in (3, 4)])
+        assert with_policy_state(env, policy) is env
+        with torch.no_grad():
+            batch = env.rollout(10, policy, break_when_any_done=False)
+        again = reevaluate(policy, batch)
+        torch.testing.assert_close(again["logits"], batch["logits"], atol=1e-5, rtol=1e-5)
+        begins = (batch["recurrent_state"] == 0).flatten(2).all(-1)
+        assert torch.equal(begins, batch["is_init"].squeeze(-1))
+
+    def test_single_steps(self):
+        policy, env = actor(), SerialEnv(2, self.make)
+        td = env.step(policy(env.reset()))
+        state = td["next", "recurrent_state"]
+        assert state.any()
+        following = policy(env.step_mdp(td))
+        mask = torch.tensor([True, False])
+        written = following["next", "recurrent_state"].clone()
+        stepped = env.step(following.set("_step", mask))["next", "recurrent_state"]
+        assert torch.equal(stepped[0], written[0])
+        assert torch.equal(stepped[1], state[1])
 
 
 class TestCollectors:

@@ -164,6 +164,8 @@ class Stepper:
         self._overwritten = _overwritten(env, policy)
         self._first = True
         self._policy_writes_next = False
+        #: states that the policy wrote and the env did not see, as inside a vector env
+        self._unseen: list[NestedKey] = []
         self._dropped: list[str] | None = None
 
     def step(self, root: TensorDictBase) -> TensorDictBase:
@@ -171,9 +173,13 @@ class Stepper:
         if self._first:
             self._env._action_check(root)
             self._policy_writes_next = "next" in root.keys()  # noqa: SIM118 (a TensorDict)
+        mask = root.get("_step", None) if self._unseen else None
         following = self._env.step_next(root)
         if self._policy_writes_next:
-            following = root.pop("next").update(following)
+            written = root.pop("next")
+            if self._first:
+                self._unseen = stepping.unseen_states(self._env, written, following)
+            following = stepping.with_states(self._unseen, written, following, mask)
         if self._first:
             self._dropped = self._moves(root, following)
             self._first = False
