@@ -238,7 +238,6 @@ class TestSequences:
                 grads.append(module.net.weight_hh_l0.grad)
             assert torch.equal(*grads)
 
-    @pytest.mark.filterwarnings("ignore:LSTM with projections")
     def test_vmap_over_stacked_weights(self, kind):
         modules = [make(kind), make(kind)]
         with torch.no_grad():
@@ -259,6 +258,25 @@ class TestSequences:
         with set_recurrent_mode(True):
             expected = [m(td.copy())["y"] for m in modules]
         torch.testing.assert_close(out, torch.stack(expected))
+        module.make_cudnn_based()
+        with pytest.raises(RLError, match=r"`module.make_python_based\(\)` first"):
+            torch.vmap(call)(params)
+
+
+@pytest.mark.parametrize("kind", KINDS, **ids)
+@pytest.mark.parametrize("sequences", [False, True])
+def test_python_based_modules_compile_in_one_graph(kind, sequences):
+    module = make(kind, num_layers=2, python_based=True)
+    td = TestSequences().data(module)
+    td["is_init"][0, 2] = True
+    td = td if sequences else td[:, 0]
+
+    def run(td):
+        with set_recurrent_mode(sequences):
+            return module(td)["y"]
+
+    compiled = torch.compile(run, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(td.copy()), run(td.copy()))
 
 
 @pytest.mark.parametrize("kind", KINDS, **ids)
@@ -338,6 +356,13 @@ class TestNetwork:
         spec = module.state_spec()
         assert list(spec.keys()) == list(kind.state_names)
         assert {leaf.shape for leaf in spec.values()} == {torch.Size([2, 4])}
+
+    def test_selected_outputs(self, kind):
+        module = make(kind)
+        module.select_out_keys("y")
+        td = module(TensorDict(x=torch.randn(3), is_init=torch.ones(1, dtype=torch.bool)))
+        assert "y" in td
+        assert "next" not in td
 
     def test_in_a_sequence_of_modules(self, kind):
         module = make(kind)

@@ -73,6 +73,7 @@ class RecurrentModule(TensorDictModuleBase):
         super().__init__()
         self.keys = keys
         self.in_keys, self.out_keys = keys.read, keys.written
+        self._following_keys = keys.written[1:]
         self.runner = runner
         self.default_recurrent_mode = bool(default_recurrent_mode)
         setattr(self, self.net_name, net)
@@ -168,22 +169,38 @@ class RecurrentModule(TensorDictModuleBase):
         tensordict_out: TensorDictBase | None = None,
         **kwargs: Tensor,
     ) -> TensorDictBase:
-        """Write output and next state; with tensors instead of a TensorDict, return them."""
+        """Write output and next state; with tensors instead of a TensorDict, return them.
+
+        Raises:
+            RLError: `torch.vmap` over a network that is not Python-based, or a single step of a
+                bidirectional one.
+        """
         if args or kwargs or not isinstance(tensordict, TensorDictBase):
             tensors = args if tensordict is None else (tensordict, *args)
             return self._call_with_tensors(*tensors, **kwargs)
         target = tensordict if tensordict_out is None else tensordict_out
-        if self.recurrent_mode:
-            x, states, flags = read_inputs(self, tensordict, sequences=True)
-            stored = tuple(target.get(key, None) for key in self.out_keys[1:])
-            out, following = self.runner.run(self.net, x, states, flags, stored)
-        else:
-            x, states, flags = read_inputs(self, tensordict, sequences=False)
-            out, following = self._step(x, self._begun(target, states, flags))
+        try:
+            out, following = self._run(tensordict, target)
+        except RuntimeError as error:
+            if "atching rule" in str(error):
+                raise RLError(
+                    f"`torch.vmap` cannot go through the kernels of `{type(self).__name__}`: call "
+                    "`module.make_python_based()` first."
+                ) from error
+            raise
         target.set(self.keys.out, out)
-        for key, value in zip(self.out_keys[1:], following, strict=True):
+        for key, value in zip(self._following_keys, following, strict=True):
             target.set(key, value)
         return target
+
+    def _run(self, td: TensorDictBase, target: TensorDictBase) -> tuple[Tensor, States]:
+        """Return output and next states; the rest of `target` stays, but for emptied states."""
+        if self.recurrent_mode:
+            x, states, flags = read_inputs(self, td, sequences=True)
+            stored = tuple(target.get(key, None) for key in self._following_keys)
+            return self.runner.run(self.net, x, states, flags, stored)
+        x, states, flags = read_inputs(self, td, sequences=False)
+        return self._step(x, self._begun(target, states, flags))
 
     @dispatch(auto_batch_size=False)
     def _call_with_tensors(self, tensordict: TensorDictBase) -> TensorDictBase:
