@@ -158,19 +158,26 @@ def _piecewise(
     net: nn.RNNBase, x: Tensor, states_SNH: States, segments: Segments
 ) -> tuple[Tensor, States]:
     """Return the outputs of [B T, F] steps, and the last states of the segments."""
-    outs, places = [], []
-    for rows, steps in pieces(segments):
+    parts = list(pieces(segments))
+    source = torch.cat([steps.flatten() for _, steps in parts])
+    row = torch.empty_like(source)
+    row[source] = torch.arange(len(source), device=source.device)
+    outs = []
+    ordered = _moved(x, row).split([steps.numel() for _, steps in parts])
+    for (rows, steps), piece in zip(parts, ordered, strict=True):
         begin = tuple(s.index_select(0, rows) for s in states_SNH)
-        out, last = _dense(net, x.index_select(0, steps.flatten()).view(*steps.shape, -1), begin)
+        out, last = _dense(net, piece.view(*steps.shape, -1), begin)
         states_SNH = tuple(
             s.index_copy(0, rows, new) for s, new in zip(states_SNH, last, strict=True)
         )
         outs.append(out.flatten(0, 1))
-        places.append(steps.flatten())
-    where = torch.cat(places)
-    back = torch.empty_like(where)
-    back[where] = torch.arange(len(where), device=where.device)
-    return torch.cat(outs).index_select(0, back), states_SNH
+    return _moved(torch.cat(outs), source), states_SNH
+
+
+def _moved(x: Tensor, where: Tensor) -> Tensor:
+    """Return `x` with row i at `where[i]`, a permutation."""
+    # a gather has a scatter as its gradient, which is slow; a copy has a gather
+    return x.new_empty(x.shape).index_copy(0, where, x)
 
 
 def _packed(
