@@ -9,7 +9,7 @@ from tensordict.nn import TensorDictModule, TensorDictSequential
 from torch import nn
 
 from rl.core.contract import step_mdp
-from rl.core.errors import MissingKeyError, RLError, ShapeError
+from rl.core.errors import MissingKeyError, RLError, ShapeError, SpecError
 from rl.core.modules import GRUModule, LSTMModule, set_recurrent_mode
 
 KINDS = [LSTMModule, GRUModule]
@@ -309,6 +309,8 @@ class TestBadInput:
             module(self.data().set("x", torch.zeros(2, 5, 3)))
         with pytest.raises(ShapeError, match="one flag per row"):
             module(self.data().set("is_init", torch.zeros(2, 2, dtype=torch.bool)))
+        with pytest.raises(SpecError, match=r"td\['is_init'\]\.bool\(\)"):
+            module(self.data().set("is_init", torch.zeros(2, 1)))
         key = kind.state_names[-1]
         start = module.initial_state([2]).set(key, torch.zeros(2, 2, 4))
         with pytest.raises(ShapeError, match=r"expected \[2, 1, 4\].*another network"):

@@ -46,6 +46,10 @@ def test_a_primer_of_the_state_spec():
     primer = gru(num_layers=2).make_tensordict_primer()
     assert primer.expand_specs
     assert primer.spec["recurrent_state"].shape == torch.Size([2, 4])
+    # it follows its env, not the network
+    elsewhere = gru(device="meta")
+    assert elsewhere.make_tensordict_primer().spec["recurrent_state"].device.type == "cpu"
+    assert elsewhere.initial_state([2])["recurrent_state"].is_meta
     nested = gru(in_key=None, in_keys=["x", ("a", "h")])
     assert nested.make_tensordict_primer().spec["a", "h"].shape == torch.Size([1, 4])
 

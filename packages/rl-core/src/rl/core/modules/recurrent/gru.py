@@ -28,9 +28,8 @@ class GRUModule(RecurrentModule):
     through `nn.GRU`'s fused kernel. Both give the same numbers.
 
     A step empties the state where `is_init` is true, and stores what it started from; a segment
-    starts from what is stored at its first step. Collectors and `env.rollout` give
-    an env that lacks the state and the flag the transforms that write them
-    (`get_env_transforms_from_module`).
+    starts from what is stored at its first step. Collectors and `env.rollout` give an env that
+    lacks the state and the flag the transforms that write them (`get_env_transforms_from_module`).
 
     Args:
         input_size: F, size of the input.
@@ -71,6 +70,7 @@ class GRUModule(RecurrentModule):
         MissingKeyError: at call, the input or the flag is absent, or the state is where a
             trajectory goes on.
         ShapeError: at call, an entry has another shape.
+        SpecError: at call, the flag is not bool.
 
     Example:
         >>> from tensordict import TensorDict

@@ -144,7 +144,9 @@ class RecurrentModule(TensorDictModuleBase):
         Raises:
             MissingDependencyError: rl-envs, where the transform is, is not installed.
         """
-        return make_transform("TensorDictPrimer", self.state_spec(), expand_specs=True)
+        # where the env delivers data is the env's affair: the transform follows it
+        spec = self.state_spec().to("cpu")
+        return make_transform("TensorDictPrimer", spec, expand_specs=True)
 
     @property
     def canonical_keys(self) -> list[NestedKey]:

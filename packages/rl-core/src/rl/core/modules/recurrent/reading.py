@@ -8,7 +8,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from rl.core.errors import MissingKeyError, ShapeError
+from rl.core.errors import MissingKeyError, ShapeError, SpecError
 from rl.core.modules.actors.output_spec import missing_key
 from rl.core.modules.recurrent.unroll import States
 
@@ -31,6 +31,7 @@ def read_inputs(
     Raises:
         MissingKeyError: an entry is absent; states may be, where trajectories begin.
         ShapeError: an entry has another shape.
+        SpecError: the flags are not bool.
     """
     keys = module.keys
     x, is_init = td.get(keys.source, None), td.get(keys.init, None)
@@ -59,6 +60,11 @@ def read_inputs(
 
 
 def _flags(module: RecurrentModule, is_init: Tensor, batch: torch.Size) -> Tensor:
+    if is_init.dtype != torch.bool:
+        raise SpecError(
+            f"`{module.keys.init}` has dtype {is_init.dtype}, expected torch.bool: "
+            f"`td[{module.keys.init!r}].bool()`."
+        )
     if is_init.shape == batch:
         return is_init
     if is_init.shape != torch.Size((*batch, 1)):
