@@ -80,7 +80,13 @@ def test_siblings_are_required_by_a_compatible_range(project, wheel):
 def test_entry_points_name_what_exists(project, wheel):
     groups = project(wheel)["project"].get("entry-points", {})
     for group, points in groups.items():
-        assert group in {"rl.recipes", "rl.loggers", "rl.collectors", "rl.weight_sync"}
+        assert group in {
+            "rl.recipes",
+            "rl.loggers",
+            "rl.collectors",
+            "rl.transforms",
+            "rl.weight_sync",
+        }
         for target in points.values():
             module, _, attribute = target.partition(":")
             loaded = importlib.import_module(module)

@@ -3,6 +3,7 @@ import torch
 from tensordict import TensorDict
 
 from rl.core import Bounded, Composite, ShapeError, SpecError, Unbounded
+from rl.envs.testing import CountingEnv
 from rl.envs.transformed import TransformedEnv
 from rl.envs.transforms import TensorDictPrimer
 
@@ -69,6 +70,14 @@ def test_specs_given_are_not_changed(counting):
     spec = Composite(hidden=Unbounded((3,)))
     TransformedEnv(counting((2,)), TensorDictPrimer(spec))
     assert spec == Composite(hidden=Unbounded((3,)))
+
+
+def test_entries_follow_the_device_of_the_env():
+    env = TransformedEnv(
+        CountingEnv(device="cpu"), TensorDictPrimer(hidden=Unbounded((3,), device="meta"))
+    )
+    assert env.full_state_spec["hidden"].device.type == "cpu"
+    assert env.reset()["hidden"].tolist() == [0, 0, 0]
 
 
 def test_bad_input(counting):

@@ -266,7 +266,7 @@ class EnvBase(nn.Module):
 
         Args:
             tensordict: [*B] root with the action. Entries that the policy already wrote under
-                "next" are kept; a `"_step"` mask [*B] or [*B, 1] leaves the
+                "next" are kept, its states in any case; a `"_step"` mask [*B] or [*B, 1] leaves the
                 envs where it is false as they are.
 
         Raises:
@@ -274,10 +274,11 @@ class EnvBase(nn.Module):
             SpecError: the action's dtype kind, shape or one-hot form is not the spec's.
         """
         self._action_check(tensordict)
-        written = tensordict.get("next", None)
+        written, mask = tensordict.get("next", None), tensordict.get("_step", None)
         next_tensordict = self.step_next(tensordict)
         if written is not None:
-            next_tensordict = written.copy().update(next_tensordict)
+            unseen = stepping.unseen_states(self, written, next_tensordict)
+            next_tensordict = stepping.with_states(unseen, written.copy(), next_tensordict, mask)
         tensordict.set("next", next_tensordict)
         if self.run_type_checks:
             self._check_types(tensordict)

@@ -13,6 +13,7 @@ from rl.core import RLError
 from rl.core.modules.actors.carried import carried_keys
 from rl.envs import stepping
 from rl.envs.policy import Policy, as_policy, bound, check_policy_reads
+from rl.envs.policy_state import with_policy_state
 from rl.envs.random_actions import RandomActions
 from rl.envs.tape import Tape
 
@@ -40,6 +41,9 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
     actions: TensorDictBase | Tensor | None = None,
 ) -> TensorDictBase:
     """Run `policy` in `env` for up to `max_steps` steps.
+
+    A policy with a memory needs no preparation of the env: what it declares and the env lacks is
+    added for the rollout (see `with_policy_state`); `env` itself stays as it is.
 
     Args:
         env: the env.
@@ -73,6 +77,7 @@ def rollout(  # noqa: PLR0913 (the arguments TorchRL users pass)
         torch.Size([5])
     """
     stop = _stop_rule(break_when_any_done, break_when_all_done)
+    env = with_policy_state(env, policy)
     if actions is not None:
         acting = _replay(env, actions)
     elif policy is None:
@@ -160,6 +165,8 @@ class Stepper:
         self._overwritten = _overwritten(env, policy)
         self._first = True
         self._policy_writes_next = False
+        #: states that the policy wrote and the env did not see, as inside a vector env
+        self._unseen: list[NestedKey] = []
         self._dropped: list[str] | None = None
 
     def step(self, root: TensorDictBase) -> TensorDictBase:
@@ -167,9 +174,13 @@ class Stepper:
         if self._first:
             self._env._action_check(root)
             self._policy_writes_next = "next" in root.keys()  # noqa: SIM118 (a TensorDict)
+        mask = root.get("_step", None) if self._unseen else None
         following = self._env.step_next(root)
         if self._policy_writes_next:
-            following = root.pop("next").update(following)
+            written = root.pop("next")
+            if self._first:
+                self._unseen = stepping.unseen_states(self._env, written, following)
+            following = stepping.with_states(self._unseen, written, following, mask)
         if self._first:
             self._dropped = self._moves(root, following)
             self._first = False

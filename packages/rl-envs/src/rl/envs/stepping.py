@@ -33,6 +33,8 @@ __all__ = [
     "select_rows",
     "step_and_maybe_reset",
     "truncate",
+    "unseen_states",
+    "with_states",
 ]
 
 
@@ -239,3 +241,44 @@ def check_not_done(
                 f"{type(env).__name__} is done right after its reset: an episode has at least one "
                 "step. Build the env with `allow_done_after_reset=True` if that is meant."
             )
+
+
+def unseen_states(
+    env: EnvBase, written: TensorDictBase, following: TensorDictBase
+) -> list[NestedKey]:
+    """Return the states for which the env went on with another value than the policy wrote.
+
+    What a policy writes under "next" does not reach the envs inside a vector env, whose primers
+    then carry the old state on. The policy is what writes its state.
+
+    Args:
+        env: the env.
+        written: what the policy wrote under "next".
+        following: what the env wrote there.
+    """
+    states = env.keys_plan.state_keys
+    values = ((key, written.get(key, None)) for key in states)
+    return [
+        key for key, value in values if value is not None and value is not following.get(key, None)
+    ]
+
+
+def with_states(
+    keys: list[NestedKey],
+    written: TensorDictBase,
+    following: TensorDictBase,
+    mask: Tensor | None,
+) -> TensorDictBase:
+    """Return what the policy wrote under "next", then what the env did, except for `keys`.
+
+    Args:
+        keys: states for which the policy's value holds.
+        written: what the policy wrote under "next"; it may be taken apart.
+        following: what the env wrote there.
+        mask: [*B] or [*B, 1] bool, where the env was stepped; None for everywhere.
+    """
+    states = written.select(*keys) if keys else None
+    if states is not None and mask is not None:
+        states = keep_where(mask, states, following)
+    following = written.update(following)
+    return following if states is None else following.update(states)

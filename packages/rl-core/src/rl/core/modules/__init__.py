@@ -105,8 +105,20 @@ from rl.core.modules.world_models.rssm_rollout import RSSMRollout, RSSMRolloutV3
 from rl.core.modules.world_models.rssm_v3 import RSSMPosteriorV3, RSSMPriorV3
 from rl.core.modules.world_models.two_hot import SymExpTwoHot
 from rl.core.modules.world_models.world_model import WorldModel
+from rl.core.modules.recurrent.cells import GRUCell, LSTMCell
+from rl.core.modules.recurrent.gru import GRUModule
+from rl.core.modules.recurrent.layout import canonicalize_rnn_subset
+from rl.core.modules.recurrent.lstm import LSTMModule
+from rl.core.modules.recurrent.mode import recurrent_mode, set_recurrent_mode
+from rl.core.modules.recurrent.module import RecurrentModule
+from rl.core.modules.recurrent.networks import GRU, LSTM
+from rl.core.modules.recurrent.primers import (
+    get_env_transforms_from_module,
+    get_primers_from_module,
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "MLP",
     "ACTModel",
     "Actor",
@@ -155,6 +167,10 @@ __all__ = [
     "MCTSScores",
     "MPCPlannerBase",
     "MPPIPlanner",
+    "GRUCell",
+    "GRUModule",
+    "LSTMCell",
+    "LSTMModule",
     "MaskedCategorical",
     "MaskedOneHotCategorical",
     "Mixer",
@@ -187,6 +203,7 @@ __all__ = [
     "RSSMRollout",
     "RSSMRolloutV3",
     "RandomPolicy",
+    "RecurrentModule",
     "ReparamGradientStrategy",
     "RunningValueNorm",
     "SafeModule",
@@ -213,11 +230,15 @@ __all__ = [
     "WorldModel",
     "WorldModelWrapper",
     "action_space_of",
+    "canonicalize_rnn_subset",
     "ensure_tensordict_compatible",
     "exploration_type",
     "gSDEModule",
+    "get_env_transforms_from_module",
+    "get_primers_from_module",
     "greedy",
     "is_tensordict_compatible",
+    "recurrent_mode",
     "reset_noise",
     "set_exploration_modules_spec_from_env",
     "set_exploration_type",
@@ -225,5 +246,6 @@ __all__ = [
     "signed_parabolic",
     "symexp",
     "symlog",
+    "set_recurrent_mode",
     "value_of",
 ]

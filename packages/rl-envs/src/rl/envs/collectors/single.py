@@ -19,6 +19,7 @@ from rl.envs.collectors.trajectories import TrajectoryIds, split_trajectories
 from rl.envs.collectors.weights import PolicyCopy
 from rl.envs.env_creator import make_env
 from rl.envs.policy import Policy, as_policy, bound, check_policy_reads
+from rl.envs.policy_state import with_policy_state
 from rl.envs.random_actions import RandomActions
 from rl.envs.rollouts import Stepper
 from rl.envs.tape import Tape
@@ -33,6 +34,10 @@ class SingleCollector(BaseCollector):
 
     Trajectories go on from one batch to the next. Each batch is `[*B, T]` with the last dim named
     "time"; `("collector", "traj_ids")` numbers the trajectories.
+
+    A policy with a memory needs no preparation of the env: what it declares and the env lacks is
+    added around it (see `with_policy_state`). The state travels in the TensorDict, so that
+    `state_dict` resumes it.
 
     Args:
         create_env_fn: an env, or a function that makes one.
@@ -110,7 +115,9 @@ class SingleCollector(BaseCollector):
             policy = policy_factory()
         self._weights = PolicyCopy(policy, self.policy_device)
         self.policy = self._weights.policy
+        self.env = with_policy_state(self.env, self.policy)
         acting = as_policy(self.env, self.policy, trust_policy=trust_policy)
+        check_policy_reads(self.env, acting)
         self._acting = self._wrap(acting, compile_policy, cudagraph_policy)
         self.frames_per_batch = self._whole_frames(frames_per_batch)
         self.requested_frames_per_batch = frames_per_batch

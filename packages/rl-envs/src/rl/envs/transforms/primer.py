@@ -35,7 +35,7 @@ class TensorDictPrimer(Transform):
             either per key; 0 by default.
         reset_key: the mask of a partial reset; by default the one that governs the entry.
         expand_specs: give the specs the batch size of the env. By default this is done where they
-            lack it; with False a spec that lacks it raises.
+            lack it; with False a spec that lacks it raises. They move to the device of the env.
         single_default_value: `default_value` is called once, with `reset=mask`, and returns a
             TensorDict with all entries.
         call_before_env_reset: write the entries into the input of the env's reset as well.
@@ -179,7 +179,7 @@ class TensorDictPrimer(Transform):
         return self._add(state_spec)
 
     def _add(self, spec: Composite) -> Composite:
-        primers = self._with_batch(spec.shape)
+        primers = self._with_batch(spec.shape, spec.device)
         self._specs = {key: primers[key] for key in leaf_keys(primers)}
         for key in list(primers.keys()):
             if key in spec and isinstance(primers[key], Composite):
@@ -188,10 +188,12 @@ class TensorDictPrimer(Transform):
                 spec[key] = primers[key]
         return spec
 
-    def _with_batch(self, batch: torch.Size) -> Composite:
+    def _with_batch(self, batch: torch.Size, device: torch.device | None) -> Composite:
         entries = {}
         for key in list(self.primers.keys()):
             entry = self.primers[key].clone()
+            if device is not None:
+                entry = entry.to(device)
             fits = entry.shape[: len(batch)] == batch
             if not fits and self.expand_specs is False:
                 raise ShapeError(

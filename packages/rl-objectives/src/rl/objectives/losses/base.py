@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rl.core.contract.keys import in_next
 from rl.core.errors import MissingKeyError, nearest
+from rl.core.modules import set_recurrent_mode
 from rl.objectives.keys import key_names, renamed_keys
 from rl.objectives.losses.network_holder import NetworkHolder
 from rl.objectives.losses.reduction import AUTO_LOSS_MASK_KEYS, check_reduction, reduce_loss
@@ -44,7 +45,7 @@ class LossModule(NetworkHolder):
 
     Subclasses call `convert_to_functional` for each network and write `forward`. `forward`, like
     every `*_loss` method of this library, runs with `set_exploration_type` at
-    `deterministic_sampling_mode`.
+    `deterministic_sampling_mode` and with `set_recurrent_mode(True)`.
 
     Args:
         reduction: `"mean"` (default), `"sum"` or `"none"`.
@@ -248,8 +249,10 @@ class LossModule(NetworkHolder):
 
     # ------------------------------------------------------------------- running
 
+    # one context per frame: a compiler that leaves the graph within can resume no more than one
+    @set_recurrent_mode(True)
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Run `forward` in the loss's sampling mode."""
+        """Run `forward` in the loss's modes."""
         if self._delayed and self.target_updater_required:
             self._check_updater()
         with set_interaction_type(self.deterministic_sampling_mode):

@@ -10,13 +10,16 @@ from typing import Any
 from tensordict.nn import set_interaction_type
 from torch import Tensor, nn
 
+from rl.core.modules import set_recurrent_mode
+
 __all__ = ["hold_out_net", "hold_out_params", "loss_method"]
 
 
 def loss_method(method: Callable) -> Callable:
-    """Run a method of a loss in the loss's sampling mode, as its `forward` runs."""
+    """Run a method of a loss in the loss's modes, as its `forward` runs."""
 
     @wraps(method)
+    @set_recurrent_mode(True)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         with set_interaction_type(self.deterministic_sampling_mode):
             return method(self, *args, **kwargs)

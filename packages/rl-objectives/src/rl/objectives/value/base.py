@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rl.core.contract.keys import in_next, unravel_key
 from rl.core.errors import MissingKeyError
+from rl.core.modules import set_recurrent_mode
 from rl.objectives.keys import renamed_keys
 from rl.objectives.stateless import call_with, inputs_of
 
@@ -46,6 +47,8 @@ def time_dimension(data: TensorDictBase, time_dim: int | None = None) -> int:
 
 class ValueEstimatorBase(TensorDictModuleBase):
     """Computes state values, advantages and value targets of a batch of trajectories.
+
+    Networks run with `set_recurrent_mode(True)`: those with a memory go over time.
 
     The batch is `[*B, T]`; time is the dimension named `"time"`, else the last one. Subclasses
     write `_estimate`.
@@ -172,6 +175,7 @@ class ValueEstimatorBase(TensorDictModuleBase):
         self.out_keys = [names.advantage, names.value_target, names.value]
 
     @dispatch
+    @set_recurrent_mode(True)
     def forward(
         self,
         tensordict: TensorDictBase,
@@ -203,6 +207,7 @@ class ValueEstimatorBase(TensorDictModuleBase):
         tensordict.set(names.value_target, target)
         return tensordict
 
+    @set_recurrent_mode(True)
     def value_estimate(
         self,
         tensordict: TensorDictBase,

@@ -1,0 +1,3 @@
+"""Networks with a memory: LSTM and GRU, step by step and over whole sequences."""
+
+__all__: list[str] = []
