@@ -5,7 +5,8 @@ from tensordict.nn import TensorDictModule, TensorDictSequential
 
 from rl.core.errors import MissingDependencyError, MissingKeyError, RLError, ShapeError
 from rl.core.modules import ConsistentDropout, ConsistentDropoutModule
-from rl.core.modules.exploration.consistent_dropout import TRANSFORMS
+from rl.core.modules.recurrent import primers
+from rl.core.registry import Registry
 
 
 class TestConsistentDropout:
@@ -84,9 +85,10 @@ class TestConsistentDropoutModule:
         assert set(td.keys()) == {"x", "y"}
         assert torch.equal(td["y"], td["x"])
 
-    def test_primer_draws_masks(self):
-        made = []
-        with TRANSFORMS.registered("TensorDictPrimer", lambda *args, **kwargs: (args, kwargs)):
+    def test_primer_draws_masks(self, monkeypatch):
+        registry = Registry("rl.transforms.none")
+        monkeypatch.setattr(primers, "TRANSFORMS", registry)
+        with registry.registered("TensorDictPrimer", lambda *args, **kwargs: (args, kwargs)):
             module = ConsistentDropoutModule(0.75, "x", input_shape=(200,))
             (spec,), kwargs = module.make_tensordict_primer()
             made = [kwargs["default_value"]() for _ in range(2)]
@@ -99,8 +101,8 @@ class TestConsistentDropoutModule:
         assert torch.equal(td["x"] != 0, made[0])
 
     def test_primer_needs_the_envs(self, monkeypatch):
-        monkeypatch.setattr(TRANSFORMS, "entries", dict)
-        with pytest.raises(MissingDependencyError, match="pip install rl-envs"):
+        monkeypatch.setattr(primers, "TRANSFORMS", Registry("rl.transforms.none"))
+        with pytest.raises(MissingDependencyError, match='pip install "rl-envs"'):
             ConsistentDropoutModule(0.5, "x", input_shape=(4,)).make_tensordict_primer()
 
     def test_bad_input(self):

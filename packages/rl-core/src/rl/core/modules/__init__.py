@@ -84,6 +84,17 @@ from rl.core.modules.networks.reshaping import SquashDims, Squeeze2dLayer, Squee
 from rl.core.modules.planners.cem import CEMPlanner
 from rl.core.modules.planners.mpc import MPCPlannerBase
 from rl.core.modules.planners.mppi import MPPIPlanner
+from rl.core.modules.recurrent.cells import GRUCell, LSTMCell
+from rl.core.modules.recurrent.gru import GRUModule
+from rl.core.modules.recurrent.layout import canonicalize_rnn_subset
+from rl.core.modules.recurrent.lstm import LSTMModule
+from rl.core.modules.recurrent.mode import recurrent_mode, set_recurrent_mode
+from rl.core.modules.recurrent.module import RecurrentModule
+from rl.core.modules.recurrent.networks import GRU, LSTM
+from rl.core.modules.recurrent.primers import (
+    get_env_transforms_from_module,
+    get_primers_from_module,
+)
 from rl.core.modules.search.exp3 import EXP3Score
 from rl.core.modules.search.puct import PUCTScore
 from rl.core.modules.search.score import MCTSScore
@@ -105,16 +116,6 @@ from rl.core.modules.world_models.rssm_rollout import RSSMRollout, RSSMRolloutV3
 from rl.core.modules.world_models.rssm_v3 import RSSMPosteriorV3, RSSMPriorV3
 from rl.core.modules.world_models.two_hot import SymExpTwoHot
 from rl.core.modules.world_models.world_model import WorldModel
-from rl.core.modules.recurrent.cells import GRUCell, LSTMCell
-from rl.core.modules.recurrent.gru import GRUModule
-from rl.core.modules.recurrent.layout import canonicalize_rnn_subset
-from rl.core.modules.recurrent.lstm import LSTMModule
-from rl.core.modules.recurrent.mode import recurrent_mode, set_recurrent_mode
-from rl.core.modules.recurrent.module import RecurrentModule
-from rl.core.modules.recurrent.networks import GRU, LSTM
-from rl.core.modules.recurrent.primers import (
-    get_env_transforms_from_module,
-    get_primers_from_module,
 
 __all__ = [
     "GRU",
@@ -159,18 +160,18 @@ __all__ = [
     "EXP3Score",
     "ExplorationModule",
     "ExplorationType",
+    "GRUCell",
+    "GRUModule",
     "IdentityValueTransform",
     "IndependentNormal",
     "LMHeadActorValueOperator",
+    "LSTMCell",
+    "LSTMModule",
     "LazygSDEModule",
     "MCTSScore",
     "MCTSScores",
     "MPCPlannerBase",
     "MPPIPlanner",
-    "GRUCell",
-    "GRUModule",
-    "LSTMCell",
-    "LSTMModule",
     "MaskedCategorical",
     "MaskedOneHotCategorical",
     "Mixer",
@@ -242,10 +243,10 @@ __all__ = [
     "reset_noise",
     "set_exploration_modules_spec_from_env",
     "set_exploration_type",
+    "set_recurrent_mode",
     "signed_hyperbolic",
     "signed_parabolic",
     "symexp",
     "symlog",
-    "set_recurrent_mode",
     "value_of",
 ]

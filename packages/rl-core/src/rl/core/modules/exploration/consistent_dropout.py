@@ -11,17 +11,14 @@ from tensordict.nn import TensorDictModuleBase
 from torch import Tensor, nn
 
 from rl.core.contract.keys import NestedKey, as_key_list, sibling
-from rl.core.errors import MissingDependencyError, NotRegisteredError, RLError, ShapeError
+from rl.core.errors import RLError, ShapeError
 from rl.core.modules.actors.output_spec import missing_key
-from rl.core.registry import Registry
+from rl.core.modules.recurrent.primers import make_transform
 from rl.core.specs.binary import Binary
 from rl.core.specs.composite import Composite
 from rl.core.transform import Transform
 
-__all__ = ["TRANSFORMS", "ConsistentDropout", "ConsistentDropoutModule"]
-
-# transforms of envs that modules ask for by name
-TRANSFORMS = Registry("rl.transforms")
+__all__ = ["ConsistentDropout", "ConsistentDropoutModule"]
 
 
 class ConsistentDropout(nn.Module):
@@ -184,11 +181,6 @@ class ConsistentDropoutModule(TensorDictModuleBase):
                 "The shape of the dropout mask is not known: pass `input_shape=` to "
                 "`ConsistentDropoutModule`."
             )
-        try:
-            primer = TRANSFORMS.load("TensorDictPrimer")
-        except NotRegisteredError as error:
-            raise MissingDependencyError(
-                "A primer is a transform of envs and needs another wheel: `pip install rl-envs`."
-            ) from error
         spec = Composite({self.mask_key: Binary(shape=shape, dtype=torch.bool)})
-        return primer(spec, default_value=partial(self.dropout.make_mask, shape=shape))
+        draw = partial(self.dropout.make_mask, shape=shape)
+        return make_transform("TensorDictPrimer", spec, default_value=draw)
