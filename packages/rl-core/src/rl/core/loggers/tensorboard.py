@@ -114,6 +114,7 @@ class TensorboardLogger(Logger):
 
     def close(self) -> None:
         """Close the event files."""
+        super().close()
         self._writer.close()
         if self._videos is not None:
             self._videos.close()
