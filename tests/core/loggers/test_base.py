@@ -1,6 +1,9 @@
+import json
+
+import numpy as np
 import torch
 
-from rl.core.loggers.base import Logger, as_video, flatten
+from rl.core.loggers.base import Logger, as_video, flatten, plain
 
 
 class Recorder(Logger):
@@ -42,3 +45,24 @@ def test_gray_videos_become_colour():
 
 def test_flatten_keeps_lists_whole():
     assert dict(flatten({"a": {"b": [1, 2]}}, ".")) == {"a.b": [1, 2]}
+
+
+def test_a_logger_is_its_own_client_and_lives_until_it_is_closed():
+    logger = Recorder()
+    assert logger.start() is logger
+    assert logger.client() is logger
+    assert logger.service_backend == "direct"
+    assert logger.is_alive
+    logger.shutdown()
+    logger.shutdown()
+    assert not logger.is_alive
+
+
+def test_plain_settings_are_what_json_holds():
+    cfg = {
+        "a": np.float32(0.5),
+        "b": (1, [torch.tensor([2.0])]),
+        "c": {3: torch.float32, "d": None},
+    }
+    expected = {"a": 0.5, "b": [1, [[2.0]]], "c": {"3": "torch.float32", "d": None}}
+    assert plain(cfg) == json.loads(json.dumps(plain(cfg))) == expected

@@ -169,7 +169,7 @@ def test_a_killed_logger_is_an_error(tmp_path):
     for each in (client, logger):
         with pytest.raises(WorkerError, match=r"is gone .*Make another `ProcessLogger`"):
             each.log_scalar("a", 1.0)
-    assert not logger.is_alive
+    wait_until(lambda: not logger.is_alive)
     with pytest.raises(WorkerError, match="is gone"):
         logger.shutdown()
 

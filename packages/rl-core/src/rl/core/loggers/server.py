@@ -139,7 +139,7 @@ class _Server:
             while allowed and (received := receive(connection)) is not None:
                 message, array = received
                 send(connection, self._ask(message, array, allowed))
-                if message["call"] == "close":
+                if message["call"] == "close" and "close" in allowed:
                     self._has_said_goodbye.set()
 
     def _let_in(self, connection: socket.socket) -> frozenset[str]:

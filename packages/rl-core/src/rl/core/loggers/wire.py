@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -104,6 +105,10 @@ class Channel:
     def __setstate__(self, state: tuple[int, bytes, float]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # not made in full
+            self.disconnect()
+
     def ask(
         self,
         call: str,
@@ -124,7 +129,8 @@ class Channel:
                 silent.
         """
         if self._owner != os.getpid():
-            self._forget()  # forked: the parent's connection is not ours
+            self.disconnect()  # forked: the parent's connection is not ours
+            self._forget()
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         with self._lock:
             try:
