@@ -25,14 +25,15 @@ def composite_entropy(
         samples_mc: the number of draws for parts without an entropy.
 
     Returns:
-        The sum `[*B]`, or the parts as `<name>_entropy` in a TensorDict where
-        `set_composite_lp_aggregate(False)` holds.
+        The parts, as `<name>_entropy` in a TensorDict; their sum `[*B]` where
+        `set_composite_lp_aggregate(True)` holds.
 
     Raises:
         ValueError: `samples_mc` is below 1.
 
     Example:
         >>> import torch
+        >>> from tensordict.nn import set_composite_lp_aggregate
         >>> from rl.core.distributions import FusedCategorical, IndependentNormal
         >>> params = TensorDict(
         ...     move={"loc": torch.zeros(3, 2), "scale": torch.ones(3, 2)},
@@ -40,7 +41,8 @@ def composite_entropy(
         ...     batch_size=[3],
         ... )
         >>> parts = {"move": IndependentNormal, "button": FusedCategorical}
-        >>> composite_entropy(CompositeDistribution(params, distribution_map=parts))
+        >>> with set_composite_lp_aggregate(True):
+        ...     composite_entropy(CompositeDistribution(params, distribution_map=parts))
         tensor([4.2242, 4.2242, 4.2242])
     """
     if samples_mc < 1:

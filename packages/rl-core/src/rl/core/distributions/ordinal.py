@@ -21,6 +21,7 @@ class Ordinal(FusedCategorical):
         scores: `[*B, N]` real numbers, as a network gives them.
 
     Example:
+        >>> import torch
         >>> Ordinal(torch.tensor([9.0, 9.0, -9.0])).mode
         tensor(1)
     """
@@ -36,6 +37,7 @@ class OneHotOrdinal(OneHotCategorical):
         scores: `[*B, N]` real numbers, as a network gives them.
 
     Example:
+        >>> import torch
         >>> OneHotOrdinal(torch.tensor([9.0, 9.0, -9.0])).mode
         tensor([0, 1, 0])
     """
@@ -48,6 +50,7 @@ def ordinal_logits(scores: Tensor) -> Tensor:
     """Return the logits `[*B, N]` of ordered classes with scores `[*B, N]`.
 
     Example:
+        >>> import torch
         >>> ordinal_logits(torch.zeros(3)).softmax(-1)
         tensor([0.3333, 0.3333, 0.3333])
     """

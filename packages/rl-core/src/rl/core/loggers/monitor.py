@@ -113,6 +113,7 @@ class LoggerMonitor:
         >>> counter.frames = 50
         >>> monitor.step()
         {}
+        >>> logger.close()
     """
 
     def __init__(
