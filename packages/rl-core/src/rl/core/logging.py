@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 
-__all__ = ["logger", "rl_warnings", "torchrl_logger"]
+__all__ = ["logger", "rl_warnings", "torchrl_logger", "warn"]
 
 logger = logging.getLogger("rl")
 
@@ -23,3 +24,20 @@ def rl_warnings() -> bool:
         True
     """
     return os.environ.get("RL_WARNINGS", "1").strip().lower() not in ("0", "false", "no", "off")
+
+
+def warn(message: str, category: type[Warning] = UserWarning, stacklevel: int = 2) -> None:
+    """Warn as `warnings.warn` does, unless `RL_WARNINGS` is off.
+
+    Args:
+        message: what is wrong and what to do.
+        category: the kind of warning.
+        stacklevel: whose line is shown: 1 for the caller of this function, 2 for its caller.
+
+    Example:
+        >>> import pytest
+        >>> with pytest.warns(UserWarning, match="slow"):
+        ...     warn("slow")
+    """
+    if rl_warnings():
+        warnings.warn(message, category, stacklevel=stacklevel + 1)

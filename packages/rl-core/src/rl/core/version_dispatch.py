@@ -111,7 +111,10 @@ class implement_for:  # noqa: N801  (the name that TorchRL users write)
         function = self._functions.setdefault(name, _Function(name))
         definition = _Definition(self.module_name, self.from_version, self.to_version, fn)
         function.definitions.append(definition)
-        function.chosen = fn if self.compilable and definition.fits() else None
+        if not self.compilable:
+            function.chosen = None
+        elif definition.fits():
+            function.chosen = fn
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -14,6 +13,7 @@ from typing import Any, Literal, Self
 from rl.core.errors import RLError, nearest
 from rl.core.loggers.base import Logger, number
 from rl.core.loggers.schedule import Every
+from rl.core.logging import warn
 
 __all__ = ["LoggerMonitor"]
 
@@ -295,7 +295,7 @@ class LoggerMonitor:
                 raise
             if self.on_error == "warn" and not watched.fails:
                 message = f"`{watched.name}` could not be logged: {type(error).__name__}: {error}"
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
+                warn(message, RuntimeWarning, stacklevel=2)
             watched.fails = True
 
     def _raise_failure(self) -> None:
