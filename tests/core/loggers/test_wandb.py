@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rl.core.errors import MissingDependencyError
-from rl.core.loggers import LOGGERS, WandbLogger, get_logger
+from rl.core.loggers import LOGGERS, ProcessLogger, WandbLogger, get_logger
 
 BLOCK = 32768  # of the LevelDB log format, which offline runs are kept in
 HEADER = struct.Struct("<IHB")
@@ -131,3 +131,17 @@ def test_state_names_the_run_to_go_on_with(run):
     assert run[3].name.endswith(state["id"])
     assert WandbLogger.resume_arguments(state) == {"id": state["id"]}
     assert WandbLogger.resume_arguments({"next_step": {}}) == {}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_run_in_a_process_of_its_own(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    make, options = WandbLogger.in_folder, {"offline": True, "project": "p"}
+    logger = ProcessLogger(make, "run", str(tmp_path), mp_context="fork", **options)
+    logger.client().log_metrics({"loss": 0.5}, step=7)
+    assert logger.state_dict()["id"]
+    logger.shutdown()
+    (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    found = [record.history.item for record in finished(path) if record.HasField("history")]
+    assert [(line["trainer/step"], line["loss"]) for line in map(nested, found)] == [(7, 0.5)]
