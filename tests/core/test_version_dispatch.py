@@ -124,7 +124,6 @@ def test_compilable_chooses_when_it_is_defined(library):
     fun = define((None, "2.0"), ("2.0", None), (None, "1.0"), compilable=True)
     library.__version__ = "1.5"
     assert fun()[0] == ("2.0", None)
-    torch._dynamo.reset()
     compiled = torch.compile(lambda x: fun(x)[1] + 1, fullgraph=True, backend="eager")
     assert compiled(torch.ones(1)).item() == 2.0
 

@@ -7,7 +7,6 @@ from rl.core import compile_with_warmup
 @pytest.fixture
 def backend():
     """Counts what it compiles."""
-    torch._dynamo.reset()
 
     def count(graph, inputs):
         count.compiled += 1
