@@ -1,4 +1,5 @@
 import json
+import os
 import sqlite3
 import sys
 
@@ -23,24 +24,20 @@ def test_missing_trackio_says_the_pip_command(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(trackio_store):
     """What a run leaves in Trackio's store: its records by step, and its configuration."""
-    folder = tmp_path_factory.mktemp("trackio")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACKIO_DIR", str(folder))
-        pytest.importorskip("trackio")
-        logger = TrackioLogger.in_folder("run", "some/where/pendulum")
-        logger.log_hparams({"lr": 0.1, "net": {"hidden": (64, 64)}})
-        logger.log_scalar("loss", 0.5, step=10)
-        logger.log_scalar("loss", torch.tensor(0.25))
-        assert logger.log_metrics({"a": {"b": 1}, "c": 2.0}, step=3) == {"a/b": 1.0, "c": 2.0}
-        logger.log_histogram("w", torch.tensor([0.0, 0.1, 1.0]), step=4, bins=2)
-        with pytest.raises(RLError, match="before any other"):
-            logger.log_hparams({"late": 1})
-        assert logger.state_dict()["next_step"]["loss"] == 12
-        logger.close()
-        assert not logger.is_alive
-    with sqlite3.connect(folder / "pendulum.db") as base:
+    logger = TrackioLogger.in_folder("run", "some/where/pendulum")
+    logger.log_hparams({"lr": 0.1, "net": {"hidden": (64, 64)}})
+    logger.log_scalar("loss", 0.5, step=10)
+    logger.log_scalar("loss", torch.tensor(0.25))
+    assert logger.log_metrics({"a": {"b": 1}, "c": 2.0}, step=3) == {"a/b": 1.0, "c": 2.0}
+    logger.log_histogram("w", torch.tensor([0.0, 0.1, 1.0]), step=4, bins=2)
+    with pytest.raises(RLError, match="before any other"):
+        logger.log_hparams({"late": 1})
+    assert logger.state_dict()["next_step"]["loss"] == 12
+    logger.close()
+    assert not logger.is_alive
+    with sqlite3.connect(os.path.join(trackio_store, "pendulum.db")) as base:
         rows = base.execute("select step, metrics from metrics order by id").fetchall()
         (config,) = base.execute("select config from configs").fetchone()
     return [(step, json.loads(record)) for step, record in rows], json.loads(config)

@@ -1,16 +1,10 @@
-import json
-import struct
 import sys
-import time
 
 import pytest
 import torch
 
 from rl.core.errors import MissingDependencyError
 from rl.core.loggers import LOGGERS, ProcessLogger, WandbLogger, get_logger
-
-BLOCK = 32768  # of the LevelDB log format, which offline runs are kept in
-HEADER = struct.Struct("<IHB")
 
 
 def test_missing_wandb_says_the_pip_command(tmp_path, monkeypatch):
@@ -23,46 +17,8 @@ def test_missing_wandb_says_the_pip_command(tmp_path, monkeypatch):
         get_logger("wandb", str(tmp_path), "run")
 
 
-def records(path):
-    """Yield the records of an offline run: chunks in blocks, after a head of 7 bytes."""
-    messages = pytest.importorskip("wandb.proto.wandb_internal_pb2")
-    data, at, parts = path.read_bytes(), 7, []
-    while at + HEADER.size <= len(data):
-        if BLOCK - at % BLOCK < HEADER.size:
-            at += BLOCK - at % BLOCK
-            continue
-        _, length, kind = HEADER.unpack_from(data, at)
-        at += HEADER.size
-        parts.append(data[at : at + length])
-        at += length
-        if kind in (1, 4):  # whole, last
-            yield messages.Record.FromString(b"".join(parts))
-            parts = []
-
-
-def finished(path, seconds=30):
-    """Return the records of a finished run; another process of wandb's writes them."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = list(records(path))
-        if found and found[-1].WhichOneof("record_type") == "exit":
-            return found
-        time.sleep(0.05)
-    raise AssertionError("the run was not written")
-
-
-def nested(items):
-    """Return items as a dict; those below a name make a dict of their own."""
-    result = {}
-    for item in items:
-        *parents, name = list(item.nested_key) or [item.key]
-        place = result.setdefault(parents[0], {}) if parents else result
-        place[name] = json.loads(item.value_json)
-    return result
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, read_wandb):
     """What one offline run holds: its history, its configuration, its id and its folder."""
     pytest.importorskip("wandb")
     pytest.importorskip("av")
@@ -83,15 +39,8 @@ def run(tmp_path_factory):
         logger.close()
         logger.shutdown()
         assert not logger.is_alive
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    history, config = [], {}
-    for record in finished(path):
-        kind = record.WhichOneof("record_type")
-        if kind == "history":
-            history.append(nested(record.history.item))
-        elif kind == "config":
-            config |= nested(record.config.update)
-    return history, config, state, path.parent
+    history, config, kept = read_wandb(folder)
+    return history, config, state, kept
 
 
 def lines(history, name):
@@ -134,7 +83,7 @@ def test_state_names_the_run_to_go_on_with(run):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_run_in_a_process_of_its_own(tmp_path, monkeypatch):
+def test_a_run_in_a_process_of_its_own(tmp_path, monkeypatch, read_wandb):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
     make, options = WandbLogger.in_folder, {"offline": True, "project": "p"}
@@ -142,6 +91,5 @@ def test_a_run_in_a_process_of_its_own(tmp_path, monkeypatch):
     logger.client().log_metrics({"loss": 0.5}, step=7)
     assert logger.state_dict()["id"]
     logger.shutdown()
-    (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    found = [record.history.item for record in finished(path) if record.HasField("history")]
-    assert [(line["trainer/step"], line["loss"]) for line in map(nested, found)] == [(7, 0.5)]
+    history, *_ = read_wandb(tmp_path)
+    assert lines(history, "loss") == [(7, 0.5)]
