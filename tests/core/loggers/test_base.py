@@ -1,9 +1,10 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 
-from rl.core.loggers.base import Logger, as_video, flatten, plain
+from rl.core.loggers.base import Logger, as_video, flatten, numbers_of, plain
 
 
 class Recorder(Logger):
@@ -66,3 +67,26 @@ def test_plain_settings_are_what_json_holds():
     }
     expected = {"a": 0.5, "b": [1, [[2.0]]], "c": {"3": "torch.float32", "d": None}}
     assert plain(cfg) == json.loads(json.dumps(plain(cfg))) == expected
+
+
+def test_numbers_of_an_accelerator_come_in_one_transfer(monkeypatch):
+    """As if the CPU were one: whole vectors of numbers are fetched, never single ones."""
+    fetched = []
+    tolist, item = torch.Tensor.tolist, torch.Tensor.item
+    monkeypatch.setattr(
+        "rl.core.loggers.base._is_remote",
+        lambda value: isinstance(value, torch.Tensor) and value.numel() == 1,
+    )
+    monkeypatch.setattr(
+        torch.Tensor, "tolist", lambda self: fetched.append(self.shape) or tolist(self)
+    )
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: fetched.append("item") or item(self))
+    metrics = {
+        "a": torch.tensor(0.1, dtype=torch.float64, requires_grad=True),
+        "b": {"c": torch.tensor([[2**31 - 1]]), "d": torch.tensor(True)},
+        "e": 3,
+    }
+    assert numbers_of(metrics) == {"a": 0.1, "b/c": 2.0**31 - 1, "b/d": 1.0, "e": 3.0}
+    assert fetched == [(3,)]
+    with pytest.raises(ValueError, match="Metric `x` is a Tensor of shape"):
+        numbers_of({"x": torch.zeros(2)})

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import socket
 import threading
 
 import pytest
@@ -52,3 +53,10 @@ def test_more_clients_than_places_in_the_queue(port, tmp_path):
         thread.join(30)
     steps = [line.split(",")[0] for line in (tmp_path / "run/scalars/a.csv").read_text().split()]
     assert steps == [str(i) for i in range(60)]
+
+
+def test_a_client_that_dies_in_a_message_harms_nobody(port):
+    for said in (b"", CLIENT[:5], CLIENT + b"\0\0\0\x10", CLIENT + b"\0\0\0\x10" + bytes(8) + b"{"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(said)
+    assert Channel(port, CLIENT, 5.0).ask("log_scalar", {"name": "a", "value": 1.0}) is None

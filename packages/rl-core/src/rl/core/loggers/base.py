@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-__all__ = ["Logger", "as_video", "flatten", "histogram", "number", "plain"]
+__all__ = ["Logger", "as_video", "flatten", "histogram", "number", "numbers_of", "plain"]
 
 
 class Logger(ABC):
@@ -119,7 +119,7 @@ class Logger(ABC):
             step: the step of all of them.
             keys_sep: joins nested keys.
         """
-        numbers = {name: number(name, value) for name, value in flatten(metrics, keys_sep)}
+        numbers = numbers_of(metrics, keys_sep)
         for name, value in numbers.items():
             self.log_scalar(name, value, step)
         return numbers
@@ -262,6 +262,36 @@ def as_video(name: str, video: torch.Tensor) -> np.ndarray:
         )
     frames = frames.expand(-1, 3, -1, -1)
     return np.ascontiguousarray(frames.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def numbers_of(metrics: Mapping[str, Any] | TensorDictBase, sep: str = "/") -> dict[str, float]:
+    """Return the numbers of a nested dict or TensorDict by their joined names.
+
+    Those of an accelerator come in one transfer per device, so that it is waited for once.
+
+    Raises:
+        ValueError: a leaf is not one number.
+
+    Example:
+        >>> numbers_of({"train": {"loss": torch.tensor([0.5]), "epoch": 3}})
+        {'train/loss': 0.5, 'train/epoch': 3.0}
+    """
+    leaves = dict(flatten(metrics, sep))
+    for device in {value.device for value in leaves.values() if _is_remote(value)}:
+        there = {
+            name: value
+            for name, value in leaves.items()
+            if _is_remote(value) and value.device == device
+        }
+        # float64 holds what float32 and int32 hold; not every device has it
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        scalars = [value.detach().reshape(()).to(wide) for value in there.values()]
+        leaves |= dict(zip(there, torch.stack(scalars).tolist(), strict=True))
+    return {name: number(name, value) for name, value in leaves.items()}
+
+
+def _is_remote(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.device.type != "cpu" and value.numel() == 1
 
 
 def number(name: str, value: object) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDictBase
 
-from rl.core.loggers.base import Logger, flatten, histogram, number, plain
+from rl.core.loggers.base import Logger, flatten, histogram, numbers_of, plain
 from rl.core.loggers.video import write_video
 from rl.core.optional import optional
 
@@ -111,7 +111,7 @@ class MLFlowLogger(Logger):
         keys_sep: str = "/",
     ) -> dict[str, float]:
         """Log every number of a nested dict or TensorDict; see `Logger.log_metrics`."""
-        numbers = {name: number(name, value) for name, value in flatten(metrics, keys_sep)}
+        numbers = numbers_of(metrics, keys_sep)
         now_ms = int(1000 * time.time())
         records = [
             entities.Metric(name, value, now_ms, self._step(name, step))

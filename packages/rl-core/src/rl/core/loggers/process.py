@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDictBase
 
 from rl.core.errors import RLError, WorkerError
-from rl.core.loggers.base import Logger, as_video, flatten, number, plain
+from rl.core.loggers.base import Logger, as_video, numbers_of, plain
 from rl.core.loggers.server import CLIENT_CALLS, OWNER_CALLS, run_logger
 from rl.core.loggers.wire import TOKEN_BYTES, Channel
 
@@ -48,7 +48,7 @@ class _RemoteLogger(Logger):
         keys_sep: str = "/",
     ) -> dict[str, float]:
         """Log every number of a nested dict or TensorDict; see `Logger.log_metrics`."""
-        numbers = {name: number(name, value) for name, value in flatten(metrics, keys_sep)}
+        numbers = numbers_of(metrics, keys_sep)
         arguments = {"metrics": numbers, "step": self._step("", step), "keys_sep": keys_sep}
         return self._channel.ask("log_metrics", arguments)
 

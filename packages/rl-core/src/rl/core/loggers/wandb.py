@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDictBase
 
-from rl.core.loggers.base import Logger, flatten, histogram, number, plain
+from rl.core.loggers.base import Logger, histogram, numbers_of, plain
 from rl.core.loggers.video import write_video
 from rl.core.optional import optional
 
@@ -110,7 +110,7 @@ class WandbLogger(Logger):
 
         Numbers of one step make one record.
         """
-        numbers = {name: number(name, value) for name, value in flatten(metrics, keys_sep)}
+        numbers = numbers_of(metrics, keys_sep)
         for taken, record in self._by_step(numbers, step).items():
             self._log(record, taken)
         return numbers
