@@ -8,7 +8,8 @@ from typing import TextIO
 
 import torch
 
-from rl.core.loggers.base import Logger, flatten, histogram
+from rl.core.loggers.base import Logger
+from rl.core.loggers.values import flatten, histogram
 from rl.core.loggers.video import write_video
 
 __all__ = ["CSVLogger"]

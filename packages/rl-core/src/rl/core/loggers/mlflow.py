@@ -12,7 +12,8 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDictBase
 
-from rl.core.loggers.base import Logger, flatten, histogram, numbers_of, plain
+from rl.core.loggers.base import Logger
+from rl.core.loggers.values import flatten, histogram, numbers_of, plain
 from rl.core.loggers.video import write_video
 from rl.core.optional import optional
 

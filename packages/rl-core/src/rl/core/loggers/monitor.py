@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from rl.core.errors import RLError, nearest
-from rl.core.loggers.base import Logger, number
+from rl.core.loggers.base import Logger
 from rl.core.loggers.schedule import Every
+from rl.core.loggers.values import number
 from rl.core.logging import warn
 
 __all__ = ["LoggerMonitor"]

@@ -13,8 +13,9 @@ import torch
 from tensordict import TensorDictBase
 
 from rl.core.errors import RLError, WorkerError
-from rl.core.loggers.base import Logger, as_video, numbers_of, plain
+from rl.core.loggers.base import Logger
 from rl.core.loggers.server import CLIENT_CALLS, OWNER_CALLS, run_logger
+from rl.core.loggers.values import as_video, numbers_of, plain
 from rl.core.loggers.wire import TOKEN_BYTES, Channel
 
 __all__ = ["LoggerClient", "ProcessLogger"]

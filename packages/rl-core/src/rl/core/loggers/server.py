@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from rl.core.errors import RLError
-from rl.core.loggers.base import Logger, plain
+from rl.core.loggers.base import Logger
+from rl.core.loggers.values import plain
 from rl.core.loggers.wire import TOKEN_BYTES, receive, receive_exactly, send
 
 __all__ = ["CLIENT_CALLS", "OWNER_CALLS", "run_logger"]

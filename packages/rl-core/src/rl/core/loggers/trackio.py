@@ -11,7 +11,8 @@ import torch
 from tensordict import TensorDictBase
 
 from rl.core.errors import RLError
-from rl.core.loggers.base import Logger, histogram, numbers_of, plain
+from rl.core.loggers.base import Logger
+from rl.core.loggers.values import histogram, numbers_of, plain
 from rl.core.loggers.video import write_video
 from rl.core.optional import optional
 
