@@ -97,6 +97,7 @@ import sys
 for name in sys.argv[1:]:
     __import__(name)
 heavy = ("gymnasium", "ray", "transformers", "vllm", "matplotlib", "tyro", "rich", "tensorboard")
+heavy += ("wandb", "mlflow", "trackio", "av", "PIL")
 import json; print(json.dumps([name for name in heavy if name in sys.modules]))
 """
     assert run(code, *(f"rl.{wheel}" for wheel in (*LIGHT, "distributed"))) == []

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from rl.core.errors import MissingDependencyError, NotRegisteredError
@@ -78,3 +80,15 @@ def test_two_wheels_with_one_name_are_refused(wheel):
     wheel("rl-other", "ppo = csv")
     with pytest.raises(NotRegisteredError, match="uninstall one of them"):
         Registry("rl.things").names()
+
+
+def test_entry_points_of_another_class_are_loaded_too(monkeypatch):
+    # a library that imports the backport `importlib_metadata` changes what is found
+    class Backport:
+        name, value, dist = "csv", "json:loads", None
+
+        def load(self):
+            return json.loads
+
+    monkeypatch.setattr("rl.core.registry.metadata.entry_points", lambda group: [Backport()])
+    assert Registry("rl.loggers").load("csv") is json.loads

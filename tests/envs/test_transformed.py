@@ -6,7 +6,13 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rl.core import Compose, MissingKeyError, RLError, Transform
+from rl.core import (
+    Compose,
+    MissingKeyError,
+    RLError,
+    Transform,
+    set_auto_unwrap_transformed_env,
+)
 from rl.envs import ObservationNorm, RenameTransform, RewardSum, StepCounter, TransformedEnv
 from rl.envs.checks import check_env_specs
 from rl.envs.testing import CountingEnv
@@ -41,6 +47,14 @@ def test_nested_envs_become_one_chain():
     assert outer.base_env is inner.base_env
     kept = TransformedEnv(inner, RewardSum(), auto_unwrap=False)
     assert kept.base_env is inner
+
+
+def test_the_global_flag_decides_where_the_argument_does_not():
+    inner = TransformedEnv(CountingEnv(), StepCounter(5))
+    with set_auto_unwrap_transformed_env(False):
+        assert TransformedEnv(inner, RewardSum()).base_env is inner
+        assert TransformedEnv(inner, auto_unwrap=True).base_env is inner.base_env
+    assert TransformedEnv(inner, RewardSum()).base_env is inner.base_env
 
 
 def test_insert_append_and_parent():

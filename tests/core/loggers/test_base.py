@@ -1,6 +1,5 @@
-import torch
-
-from rl.core.loggers.base import Logger, as_video, flatten
+from rl.core.loggers.base import Logger
+from rl.core.loggers.values import as_video, flatten
 
 
 class Recorder(Logger):
@@ -36,9 +35,12 @@ def test_state_dict_holds_what_a_checkpoint_can():
     assert logger.state_dict() == {"exp_name": "run", "log_dir": "logs", "next_step": {"a": 1}}
 
 
-def test_gray_videos_become_colour():
-    assert as_video("v", torch.zeros(2, 1, 4, 5, dtype=torch.uint8)).shape == (2, 4, 5, 3)
-
-
-def test_flatten_keeps_lists_whole():
-    assert dict(flatten({"a": {"b": [1, 2]}}, ".")) == {"a.b": [1, 2]}
+def test_a_logger_is_its_own_client_and_lives_until_it_is_closed():
+    logger = Recorder()
+    assert logger.start() is logger
+    assert logger.client() is logger
+    assert logger.service_backend == "direct"
+    assert logger.is_alive
+    logger.shutdown()
+    logger.shutdown()
+    assert not logger.is_alive

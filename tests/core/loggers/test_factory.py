@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from rl.core.errors import NotRegisteredError
-from rl.core.loggers import CSVLogger, TensorboardLogger, generate_exp_name, get_logger
+from rl.core.errors import NotRegisteredError, RLError
+from rl.core.loggers import LOGGERS, CSVLogger, TensorboardLogger, generate_exp_name, get_logger
 
 
 def test_loggers_by_name(tmp_path):
@@ -52,3 +52,24 @@ def test_experiment_names_differ_and_tell_the_time():
     name = generate_exp_name("PPO", "x")
     assert re.fullmatch(r"PPO_x_[0-9a-f]{8}_\d\d_\d\d_\d\d-\d\d_\d\d_\d\d", name)
     assert name != generate_exp_name("PPO", "x")
+
+
+@pytest.mark.parametrize("backend", ["ray", "proces"])
+def test_unknown_backends_are_refused(tmp_path, backend):
+    with pytest.raises(RLError, match="expected None or 'direct' without options, or 'process'"):
+        get_logger("csv", str(tmp_path), "run", service_backend=backend)
+    with pytest.raises(RLError, match="without options"):
+        get_logger("csv", str(tmp_path), "run", service_backend_options={"timeout": 1.0})
+
+
+def test_a_resumed_run_is_asked_of_its_own_type(tmp_path):
+    class Resumable(CSVLogger):
+        @classmethod
+        def resume_arguments(cls, state_dict):
+            return {"video_fps": state_dict["fps"]}
+
+    with LOGGERS.registered("own", Resumable):
+        state = {"next_step": {}, "fps": 7}
+        assert get_logger("own", str(tmp_path), "run", state_dict=state).video_fps == 7
+        own = {"own_kwargs": {"video_fps": 8}}
+        assert get_logger("own", str(tmp_path), "run", state_dict=state, **own).video_fps == 8

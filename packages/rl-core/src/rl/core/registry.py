@@ -81,9 +81,10 @@ class Registry:
                 f"`{name}` is not registered in `{self.group}`. {nearest(name, entries)}"
             )
         entry = entries[name]
-        if not isinstance(entry.target, metadata.EntryPoint):
+        if name in self._local:
             return entry.target
         try:
+            # not always the standard library's class: `importlib_metadata` puts in its own
             return entry.target.load()
         except RLError:
             raise

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Size, Tensor
 
-from rl.core import Compose, RLError, TensorSpec, Transform
+from rl.core import Compose, RLError, TensorSpec, Transform, auto_unwrap_transformed_env
 from rl.core.transform import as_transform
 from rl.envs import stepping
 from rl.envs.base import EnvBase
@@ -25,10 +25,11 @@ class TransformedEnv(EnvBase):
 
     Args:
         env: the env to see through the transforms. Another `TransformedEnv` is taken apart, so
-            that all transforms form one chain; pass `auto_unwrap=False` to keep the nesting.
+            that all transforms form one chain, unless `auto_unwrap` is false.
         transform: a transform, a `Compose`, or a function on TensorDicts; an empty chain if None.
         cache_specs: derive the specs once, not at each access.
-        auto_unwrap: whether a nested `TransformedEnv` is taken apart.
+        auto_unwrap: whether a nested `TransformedEnv` is taken apart; what
+            `set_auto_unwrap_transformed_env` set by default, and that is true.
         device: deliver data there.
 
     Example:
@@ -45,10 +46,12 @@ class TransformedEnv(EnvBase):
         transform: Transform | Callable | None = None,
         *,
         cache_specs: bool = True,
-        auto_unwrap: bool = True,
+        auto_unwrap: bool | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         chain = Compose() if transform is None else as_transform(transform)
+        if auto_unwrap is None:
+            auto_unwrap = auto_unwrap_transformed_env()
         if isinstance(env, TransformedEnv) and auto_unwrap:
             inner = [t.clone() for t in _links(env.transform)]
             outer = [_released(t) for t in _links(chain)]

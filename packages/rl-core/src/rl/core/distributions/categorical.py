@@ -168,10 +168,14 @@ class MaskedCategorical(FusedCategorical):
         indices: `[*B, K]` the legal classes, instead of `mask`.
         neg_inf: the logit of an illegal class. A finite value keeps gradients finite when every
             class of a row is illegal, and gives illegal actions a finite log-probability.
-        padding_value: entries of `indices` equal to it are ignored.
+        padding_value: entries of `indices` equal to it are ignored, wherever they are.
+        use_cross_entropy: taken for scripts of TorchRL, where it chooses between two ways to one
+            number; scores are read from logits that are normalised once, in either case.
+        padding_side: `"left"` or `"right"`, taken for scripts of TorchRL: padding is known by its
+            value.
 
     Raises:
-        RLError: when both or neither of `mask` and `indices` are given.
+        RLError: when both or neither of `mask` and `indices` are given; for another padding side.
 
     Example:
         >>> mask = torch.tensor([True, False, True])
@@ -189,7 +193,12 @@ class MaskedCategorical(FusedCategorical):
         indices: Tensor | None = None,
         neg_inf: float = float("-inf"),
         padding_value: int | None = None,
+        use_cross_entropy: bool = True,
+        padding_side: str = "left",
     ) -> None:
+        if padding_side not in ("left", "right"):
+            raise RLError(f"`padding_side` is {padding_side!r}, expected 'left' or 'right'.")
+        del use_cross_entropy
         logits, probs, self.mask = apply_mask(
             logits, probs, mask, indices, neg_inf=neg_inf, padding_value=padding_value
         )

@@ -66,6 +66,18 @@ class FusedDistribution(Distribution):
         FusedDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
         return new
 
+    def _in_float32(self) -> Self:
+        """Return this distribution with parameters of half precision in float32.
+
+        What is scored with it and cast back is rounded once, at the end.
+        """
+        new = copy(self)
+        for name in self.parameter_names:
+            value = getattr(self, name)
+            if value.is_floating_point() and value.dtype.itemsize < 4:
+                setattr(new, name, value.float())
+        return new
+
     def _extended(self, sample_shape: tuple[int, ...]) -> torch.Size:
         return torch.Size((*sample_shape, *self.batch_shape, *self.event_shape))
 

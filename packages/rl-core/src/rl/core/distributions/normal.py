@@ -90,7 +90,10 @@ class IndependentNormal(FusedDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density `[*S, *B]`, summed over the event."""
-        return self._score((value - self.loc) / self.scale)
+        loc = self.loc
+        if loc.dtype.itemsize < 4:
+            return self._in_float32().log_prob(value.float()).to(loc.dtype)
+        return self._score((value - loc) / self.scale)
 
     def sample_and_log_prob(self, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
         """Return a draw without graph and its log-density."""
@@ -102,7 +105,11 @@ class IndependentNormal(FusedDistribution):
     def rsample_and_log_prob(self, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
         """Return a reparameterised draw and its log-density, from the same noise."""
         noise = self._noise(sample_shape)
-        return torch.addcmul(self.loc, self.scale, noise), self._score(noise)
+        value = torch.addcmul(self.loc, self.scale, noise)
+        if noise.dtype.itemsize < 4:
+            # the value was rounded, so that it has a noise of its own
+            return value, self.log_prob(value)
+        return value, self._score(noise)
 
     def entropy(self) -> Tensor:
         """Return the exact entropy `[*B]` in nats."""

@@ -60,12 +60,18 @@ class Squash:
         return torch.addcmul(mid, y, half) if self.is_tensor else y * half + mid
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Return the `u` whose image is `y`; finite at the bounds and beyond."""
+        """Return the `u` whose image is `y`; finite at the bounds and beyond.
+
+        It is float32 for half-precision values, whose bounds stand for all that rounds to them.
+        """
         if not y.is_floating_point():
             y = y.to(torch.get_default_dtype())
+        resolution = _EDGE[y.dtype]
+        if y.dtype.itemsize < 4:
+            resolution, y = torch.finfo(y.dtype).eps / 4, y.float()
         if not self.is_unit:
             y = (y - self._on(y, self.mid)) / self._on(y, self.half)
-        edge = 1.0 - _EDGE[y.dtype]
+        edge = 1.0 - resolution
         return torch.atanh(y.clamp(-edge, edge))
 
     def log_half(self, like: Tensor) -> Tensor | float:

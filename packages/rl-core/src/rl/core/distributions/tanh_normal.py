@@ -133,6 +133,8 @@ class TanhNormal(FusedDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density `[*S, *B]`, summed over the event; finite at the bounds."""
+        if self.loc.dtype.itemsize < 4:
+            return self._half_log_prob(value)
         u = self._before if value is self._drawn else self.squash.inverse(value)
         return self._score(u, (u - self.loc) / self.scale)
 
@@ -147,7 +149,11 @@ class TanhNormal(FusedDistribution):
         """Return a reparameterised draw and its exact log-density, from the same noise."""
         noise = self._noise(sample_shape)
         u = torch.addcmul(self.loc, self.scale, noise)
-        return self._remember(u), self._score(u, noise)
+        value = self._remember(u)
+        if u.dtype.itemsize < 4:
+            # u was rounded, so that it has a noise of its own
+            return value, self._half_log_prob(value)
+        return value, self._score(u, noise)
 
     def entropy(self) -> Tensor:
         """Return the differential entropy `[*B]`: exact for the Gaussian, quadrature for tanh."""
@@ -177,6 +183,13 @@ class TanhNormal(FusedDistribution):
     def icdf(self, value: Tensor) -> Tensor:
         """Return the quantile of each component at probability `value`."""
         return self.squash(self.root_dist.icdf(value))
+
+    def _half_log_prob(self, value: Tensor) -> Tensor:
+        """Score in float32 and round once, at the end."""
+        wide = self._in_float32()
+        u = self._before.float() if value is self._drawn else self.squash.inverse(value)
+        score, dtype = wide._score(u, (u - wide.loc) / wide.scale), self.loc.dtype
+        return score.clamp(min=torch.finfo(dtype).min).to(dtype)
 
     def _noise(self, sample_shape: tuple[int, ...]) -> Tensor:
         loc = self.loc

@@ -10,7 +10,7 @@ from torch.special import log_ndtr, ndtr, ndtri
 from rl.core.distributions.fused import FusedDistribution
 from rl.core.distributions.normal import HALF_LOG_2PI, _match, event_size, squash_loc
 
-__all__ = ["TruncatedNormal"]
+__all__ = ["TruncatedNormal", "TruncatedStandardNormal"]
 
 
 class TruncatedNormal(FusedDistribution):
@@ -35,6 +35,8 @@ class TruncatedNormal(FusedDistribution):
 
     has_rsample = True
     parameter_names = ("loc", "scale", "_lower", "_upper", "_mirrored", "_log_mass")
+    #: the number of trailing dimensions that make one event
+    _event_dims = 1
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class TruncatedNormal(FusedDistribution):
         if tanh_loc:
             loc = squash_loc(loc, upscale) + (self.low + self.high) / 2
         self.loc, self.scale = loc, scale
-        split = loc.dim() - min(1, loc.dim())
+        split = loc.dim() - min(self._event_dims, loc.dim())
         super().__init__(loc.shape[:split], loc.shape[split:])
         self._standardise()
 
@@ -116,6 +118,8 @@ class TruncatedNormal(FusedDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density `[*S, *B]`, summed over the event; -inf outside the interval."""
+        if self.loc.dtype.itemsize < 4:
+            return self._in_float32().log_prob(value.float()).to(self.loc.dtype)
         noise = (value - self.loc) / self.scale
         density = -0.5 * noise.square() - self.scale.log() - self._log_mass.to(self.loc.dtype)
         inside = (value >= self.low) & (value <= self.high)
@@ -137,3 +141,23 @@ class TruncatedNormal(FusedDistribution):
         at_lower = (-0.5 * lower.square() - HALF_LOG_2PI - self._log_mass).exp()
         at_upper = (-0.5 * upper.square() - HALF_LOG_2PI - self._log_mass).exp()
         return at_lower - at_upper, lower * at_lower - upper * at_upper
+
+
+class TruncatedStandardNormal(TruncatedNormal):
+    """`Normal(0, 1)` conditioned on `[a, b]`, element by element; each element is an event.
+
+    Args:
+        a: lower bounds `[*B]`.
+        b: upper bounds, broadcastable with `a`.
+
+    Example:
+        >>> dist = TruncatedStandardNormal(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 2.0]))
+        >>> dist.batch_shape, dist.mean
+        (torch.Size([2]), tensor([0.0000, 0.7228]))
+    """
+
+    _event_dims = 0
+
+    def __init__(self, a: Tensor, b: Tensor) -> None:
+        a, b = torch.broadcast_tensors(a, b)
+        super().__init__(torch.zeros_like(a), torch.ones_like(a), low=a, high=b)

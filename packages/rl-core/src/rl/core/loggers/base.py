@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
-import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-__all__ = ["Logger", "as_video", "flatten"]
+from rl.core.loggers.values import number, numbers_of
+
+__all__ = ["Logger"]
 
 
 class Logger(ABC):
@@ -42,6 +42,7 @@ class Logger(ABC):
         self.exp_name = exp_name
         self.log_dir = str(log_dir)
         self._next_step: dict[str, int] = {}
+        self._is_open = True
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(exp_name={self.exp_name!r}, log_dir={self.log_dir!r})"
@@ -51,13 +52,58 @@ class Logger(ABC):
         """What this logger writes through, `None` when it writes by itself."""
         return None
 
+    @classmethod
+    def in_folder(cls, exp_name: str, log_dir: str, **kwargs: Any) -> Self:
+        """Return a logger that keeps what it can in a local folder; `get_logger` calls it.
+
+        Args:
+            exp_name: the experiment's name.
+            log_dir: the folder.
+            **kwargs: what the constructor takes besides.
+        """
+        return cls(exp_name=exp_name, log_dir=log_dir, **kwargs)
+
+    @classmethod
+    def resume_arguments(cls, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the constructor arguments that go on with the run `state_dict` is from."""
+        del state_dict
+        return {}
+
+    def start(self) -> Self:
+        """Return this logger, which runs since it was made."""
+        return self
+
+    @property
+    def service_backend(self) -> str:
+        """Where it runs: `"direct"`, in this process, or `"process"`, in its own."""
+        return "direct"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still takes what it is given."""
+        return self._is_open
+
+    def client(self) -> Logger:
+        """Return what workers log with: this logger, or a picklable one where it has a process."""
+        return self
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Close the logger and its process, if it has one.
+
+        Args:
+            timeout: seconds given to a process.
+        """
+        del timeout
+        if self._is_open:
+            self.close()
+
     def log_scalar(self, name: str, value: float | torch.Tensor, step: int | None = None) -> None:
         """Log a number, or a tensor or array of one element.
 
         Raises:
             ValueError: the value has several elements.
         """
-        self._write_scalar(name, _number(name, value), self._step(name, step))
+        self._write_scalar(name, number(name, value), self._step(name, step))
 
     def log_metrics(
         self,
@@ -73,7 +119,7 @@ class Logger(ABC):
             step: the step of all of them.
             keys_sep: joins nested keys.
         """
-        numbers = {name: _number(name, value) for name, value in flatten(metrics, keys_sep)}
+        numbers = numbers_of(metrics, keys_sep)
         for name, value in numbers.items():
             self.log_scalar(name, value, step)
         return numbers
@@ -108,6 +154,7 @@ class Logger(ABC):
     def close(self) -> None:
         """Flush and let go of files; the logger is not used afterwards."""
         self.flush()
+        self._is_open = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return name, folder and the next steps: what a resumed run needs to go on."""
@@ -126,56 +173,11 @@ class Logger(ABC):
         self._next_step[name] = taken + 1
         return taken
 
-
-def flatten(tree: object, sep: str = "/", prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of a nested mapping, TensorDict or dataclass with their joined names.
-
-    Example:
-        >>> list(flatten({"optim": {"lr": 0.1}, "seed": 0}))
-        [('optim/lr', 0.1), ('seed', 0)]
-    """
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        tree = {item.name: getattr(tree, item.name) for item in dataclasses.fields(tree)}
-    if not isinstance(tree, Mapping | TensorDictBase):
-        yield prefix, tree
-        return
-    for key, value in tree.items():
-        yield from flatten(value, sep, f"{prefix}{sep}{key}" if prefix else str(key))
-
-
-def as_video(name: str, video: torch.Tensor) -> np.ndarray:
-    """Return a video as a uint8 array `[T, H, W, 3]`.
-
-    Raises:
-        ValueError: shape or dtype are not those of a video.
-
-    Example:
-        >>> as_video("rollout", torch.zeros(1, 4, 1, 8, 6, dtype=torch.uint8)).shape
-        (4, 8, 6, 3)
-    """
-    frames = torch.as_tensor(video)
-    if frames.ndim == 5 and frames.shape[0] == 1:
-        frames = frames[0]
-    if frames.ndim != 4 or frames.shape[1] not in (1, 3):
-        raise ValueError(
-            f"Video `{name}` has shape {list(frames.shape)}, expected [T, C, H, W] with C 1 or 3. "
-            "Log several videos one by one; `permute` puts channels before height and width."
-        )
-    if frames.dtype is not torch.uint8:
-        raise ValueError(
-            f"Video `{name}` is {frames.dtype}, expected torch.uint8. "
-            "Scale to 0..255 and call `.to(torch.uint8)`."
-        )
-    frames = frames.expand(-1, 3, -1, -1)
-    return np.ascontiguousarray(frames.permute(0, 2, 3, 1).cpu().numpy())
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError) as error:
-        shape = f" of shape {list(value.shape)}" if isinstance(value, torch.Tensor) else ""
-        raise ValueError(
-            f"Metric `{name}` is a {type(value).__qualname__}{shape}, expected one number. "
-            "Reduce it first, such as with `.mean()`, or use `log_histogram`."
-        ) from error
+    def _by_step(
+        self, numbers: Mapping[str, float], step: int | None
+    ) -> dict[int, dict[str, float]]:
+        """Return the numbers by the step of each."""
+        records: dict[int, dict[str, float]] = {}
+        for name, value in numbers.items():
+            records.setdefault(self._step(name, step), {})[name] = value
+        return records

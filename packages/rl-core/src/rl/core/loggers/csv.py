@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
 import torch
 
-from rl.core.loggers.base import Logger, flatten
+from rl.core.loggers.base import Logger
+from rl.core.loggers.values import flatten, histogram
 from rl.core.loggers.video import write_video
 
 __all__ = ["CSVLogger"]
@@ -100,8 +100,7 @@ class CSVLogger(Logger):
             step: the step.
             **kwargs: `bins`, 30 by default.
         """
-        values = torch.as_tensor(data).detach().float().cpu().numpy().ravel()
-        counts, edges = np.histogram(values, bins=kwargs.get("bins", 30))  # type: ignore[call-overload]
+        counts, edges = histogram(data, bins=kwargs.get("bins", 30))  # type: ignore[arg-type]
         taken = self._step(name, step)
         file = self._file("histograms", name)
         for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
@@ -112,6 +111,7 @@ class CSVLogger(Logger):
         for file in self._files.values():
             file.close()
         self._files.clear()
+        super().close()
 
     def _file(self, kind: str, name: str) -> TextIO:
         path = self._path(kind, f"{name}.csv")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from rl.core.errors import RLError
 from rl.core.loggers.base import Logger
+from rl.core.loggers.process import ProcessLogger
 from rl.core.registry import Registry
 
 __all__ = ["LOGGERS", "generate_exp_name", "get_logger"]
@@ -21,20 +23,28 @@ def get_logger(
     experiment_name: str,
     *,
     state_dict: Mapping[str, Any] | None = None,
+    service_backend: Literal["direct", "process"] | None = None,
+    service_backend_options: Mapping[str, Any] | None = None,
     **kwargs: Mapping[str, Any],
 ) -> Logger | None:
     """Return a new logger of a registered type, `None` when the type is `None` or empty.
 
     Args:
-        logger_type: such as `"csv"` or `"tensorboard"`.
+        logger_type: `"csv"`, `"tensorboard"`, `"wandb"`, `"mlflow"`, `"trackio"`, or what an
+            installed wheel registers under `rl.loggers`.
         logger_name: the folder that logs go to.
         experiment_name: the experiment's name.
         state_dict: from a logger of the run that this one continues.
+        service_backend: `"process"` runs it in a process of its own; see `ProcessLogger`.
+        service_backend_options: of `ProcessLogger`: `mp_context`, `max_queue_size`,
+            `startup_timeout`, `timeout`.
         **kwargs: `csv_kwargs={...}`, `tensorboard_kwargs={...}`, ...: constructor arguments of
             each type; those of other types are ignored.
 
     Raises:
         NotRegisteredError: the type is unknown; the message suggests the nearest.
+        MissingDependencyError: its library is not installed; the message names the extra.
+        RLError: the backend is unknown, or has options it does not take.
         TypeError: an argument is not called `<type>_kwargs`.
 
     Example:
@@ -53,8 +63,19 @@ def get_logger(
     if not logger_type:
         return None
     cls: Any = LOGGERS.load(logger_type)
-    own = kwargs.get(f"{logger_type}_kwargs", {})
-    logger = cls(exp_name=experiment_name, log_dir=logger_name, **own)
+    own = dict(kwargs.get(f"{logger_type}_kwargs", {}))
+    if state_dict is not None:
+        own = {**cls.resume_arguments(state_dict), **own}
+    options = dict(service_backend_options or {})
+    if service_backend == "process":
+        logger = ProcessLogger(cls.in_folder, experiment_name, logger_name, **options, **own)
+    elif service_backend not in (None, "direct") or options:
+        raise RLError(
+            f"`service_backend` is {service_backend!r} with options {options}, expected None or "
+            "'direct' without options, or 'process'."
+        )
+    else:
+        logger = cls.in_folder(experiment_name, logger_name, **own)
     if state_dict is not None:
         logger.load_state_dict(state_dict)
     return logger

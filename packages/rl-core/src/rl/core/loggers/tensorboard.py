@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from rl.core.loggers.base import Logger, as_video, flatten
+from rl.core.loggers.base import Logger
+from rl.core.loggers.values import as_video, flatten
 from rl.core.optional import optional
 
 torch_tensorboard = optional("torch.utils.tensorboard", extra="rl-core[tensorboard]")
@@ -114,6 +115,7 @@ class TensorboardLogger(Logger):
 
     def close(self) -> None:
         """Close the event files."""
+        super().close()
         self._writer.close()
         if self._videos is not None:
             self._videos.close()

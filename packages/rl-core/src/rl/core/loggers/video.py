@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rl.core.loggers.base import as_video
+from rl.core.loggers.values import as_video
 from rl.core.optional import optional
 
 av = optional("av", extra="rl-core[video]")

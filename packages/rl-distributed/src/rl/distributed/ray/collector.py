@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from rl.core import (
     seed_generator,
     versioned_weights,
 )
+from rl.core.logging import warn
 from rl.core.weights.versioned import checksum
 from rl.distributed.ray.pool import ActorPool
 from rl.distributed.ray.worker import CollectorWorker
@@ -184,7 +184,7 @@ class RayCollector(BaseCollector):
     def _whole_frames(self, frames: int, share: int) -> int:
         whole = share * self.workers.call(0, "frames_per_batch")
         if whole != frames:
-            warnings.warn(
+            warn(
                 f"`frames_per_batch={frames}` is no multiple of the envs of all workers: each "
                 f"batch holds {whole}.",
                 stacklevel=3,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from tensordict.nn import CudaGraphModule
 
 from rl.core import ExplorationType, RLError, set_exploration_type
 from rl.core.contract.keys import in_next
+from rl.core.logging import warn
 from rl.envs import stepping
 from rl.envs.base import EnvBase
 from rl.envs.collectors.base import BaseCollector
@@ -171,7 +171,7 @@ class SingleCollector(BaseCollector):
         envs = self.env.numel()
         whole = -(-frames // envs) * envs
         if whole != frames:
-            warnings.warn(
+            warn(
                 f"`frames_per_batch={frames}` is no multiple of the {envs} envs: "
                 f"each batch holds {whole}.",
                 stacklevel=3,
@@ -181,7 +181,7 @@ class SingleCollector(BaseCollector):
     def _whole_total(self, total: int) -> int:
         if total > 0 and total % self.frames_per_batch:
             whole = -(-total // self.frames_per_batch) * self.frames_per_batch
-            warnings.warn(
+            warn(
                 f"`total_frames={total}` is no multiple of the {self.frames_per_batch} frames of a "
                 f"batch: {whole} are collected.",
                 stacklevel=3,

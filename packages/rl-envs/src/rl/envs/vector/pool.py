@@ -8,7 +8,6 @@ import os
 import pickle
 import sys
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import cloudpickle
 import torch
 
 from rl.core import RLError, WorkerError
+from rl.core.logging import warn
 from rl.core.seeding import seed_generator
 from rl.envs.base import EnvBase
 from rl.envs.vector.channel import Channel, ChannelClosedError, ChannelTimeoutError
@@ -258,7 +258,7 @@ class WorkerPool:
             raise failed[0][1]
         self._broken = None
         for worker, error in failed:
-            warnings.warn(f"{error} It is started again.", RuntimeWarning, stacklevel=2)
+            warn(f"{error} It is started again.", RuntimeWarning, stacklevel=2)
             self._replace(worker)
             if code == RESET_MASKED:
                 worker.channel.send_code(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from rl.core.contract.keys import in_next
 from rl.core.errors import MissingKeyError, nearest
+from rl.core.logging import warn
 from rl.core.modules import set_recurrent_mode
 from rl.objectives.keys import key_names, renamed_keys
 from rl.objectives.losses.network_holder import NetworkHolder
@@ -262,7 +262,7 @@ class LossModule(NetworkHolder):
         if torch.compiler.is_compiling() or not (self.training and torch.is_grad_enabled()):
             return
         self.target_updater_required = False
-        warnings.warn(
+        warn(
             f"{type(self).__name__} has target parameters ("
             + ", ".join(f"`target_{n}_params`" for n in self._delayed)
             + ") that nothing moves: build `SoftUpdate(loss, tau=0.005)` or `HardUpdate(loss)` and "
