@@ -135,6 +135,15 @@ class TestRoads:
             actor.module[0].module.weight.zero_()
         assert not torch.equal(act(data())["logits"], wanted["logits"])
 
+    def test_a_policy_with_a_forward_of_its_own_is_bound_to_itself(self):
+        class Greedy(ProbabilisticActor):
+            def forward(self, tensordict):
+                return super().forward(tensordict)
+
+        net = TensorDictModule(nn.Linear(3, 4), ["observation"], ["logits"])
+        actor = Greedy(net, ["logits"], distribution_class=OneHotCategorical)
+        assert actor.bind() is actor
+
     def test_a_hooked_policy_is_bound_to_itself(self):
         actor = discrete()
         actor.register_forward_hook(lambda *_: None)

@@ -66,6 +66,14 @@ def test_replaced_members_and_parameters_are_seen():
     assert torch.equal(run_layers(net, X), net(X))
 
 
+def test_a_forward_replaced_on_an_instance_is_seen():
+    net = make()
+    net[0].forward = lambda x: x.new_ones(len(x), 4)
+    assert torch.equal(run_layers(net, X), net(X))
+    net.forward = lambda x: x + 1
+    assert torch.equal(call(net, X), X + 1)
+
+
 def test_functional_calls_are_seen():
     net = make()
     params = {name: torch.zeros_like(value) for name, value in net.named_parameters()}

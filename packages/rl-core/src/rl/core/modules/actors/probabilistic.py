@@ -238,8 +238,9 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
         It is for a loop during which the exploration type, hooks and members stay as they are;
         parameters may change.
         """
-        plan = self._current_plan()
-        mode = None if plan is None or is_hooked(self) else plan.mode()
+        own = type(self).forward is not SafeProbabilisticTensorDictSequential.forward
+        plan = None if own or is_hooked(self) else self._current_plan()
+        mode = None if plan is None else plan.mode()
         if mode is None:
             return self
 

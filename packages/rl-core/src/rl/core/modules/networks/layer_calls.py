@@ -29,6 +29,7 @@ def is_hooked(module: nn.Module) -> bool:
         or module._backward_hooks
         or module._backward_pre_hooks
         or module._compiled_call_impl is not None
+        or "forward" in module.__dict__  # replaced on the instance
     )
 
 
@@ -67,7 +68,7 @@ def run_layers(sequential: nn.Sequential, x: Any) -> Any:  # noqa: ANN401
             or layer._compiled_call_impl is not None
         ):
             x = layer(x)
-        elif type(layer) is nn.Linear:
+        elif type(layer) is nn.Linear and "forward" not in layer.__dict__:
             x = _linear(layer, x)
         else:
             x = layer.forward(x)
