@@ -203,6 +203,14 @@ def test_groups_of_the_root_alone_lose_their_special_keys():
     assert set(group.keys()) == {"action", "memory"}
 
 
+def test_a_group_of_rewards_alone_leaves_no_empty_group():
+    plan = StepPlan(reward_keys=[("player", "reward")])
+    step = TensorDict(next=TensorDict(obs=tensor(1), player=TensorDict(reward=tensor(1))))
+    assert set(plan(step).keys(True)) == {"obs"}
+    step["player"] = TensorDict(memory=tensor(2))
+    assert set(plan(step).keys(True, True)) == {"obs", ("player", "memory")}
+
+
 def test_advance_takes_root_and_result_apart(td):
     following = td.pop("next")
     out = StepPlan(**KEYS).advance(td, following)

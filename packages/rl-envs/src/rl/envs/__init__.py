@@ -41,6 +41,7 @@ from rl.envs.libs import (
 )
 from rl.envs.native import (
     PendulumEnv,
+    TicTacToeEnv,
 )
 from rl.envs.rollouts import (
     rollout,
@@ -146,6 +147,7 @@ __all__ = [
     "StepCounter",
     "TargetReturn",
     "TensorDictPrimer",
+    "TicTacToeEnv",
     "ToTensorImage",
     "Transform",
     "TransformedEnv",

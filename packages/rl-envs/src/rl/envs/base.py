@@ -297,7 +297,8 @@ class EnvBase(nn.Module):
         """Return the content of "next" of an env that is not stepped."""
         plan = self.keys_plan
         still = tensordict.select(*plan.observation_keys, *plan.done_keys, strict=False)
-        return still.update(self._get_spec("reward").zero())
+        extra = () if self.batch_locked else tensordict.shape[: tensordict.ndim - self.ndim]
+        return still.update(self._get_spec("reward").zero(extra))
 
     def reset(
         self,

@@ -57,6 +57,8 @@ def next_of(env: EnvBase, tensordict: TensorDictBase) -> TensorDictBase:
 def partial_next_of(env: EnvBase, tensordict: TensorDictBase, mask: Tensor) -> TensorDictBase:
     """Step only the envs that `mask` selects; the others keep their root, with a reward of zero.
 
+    An env of any batch size steps the selected rows alone.
+
     Args:
         env: an env that steps its whole batch at once.
         tensordict: [*B] root with the action.
@@ -66,7 +68,10 @@ def partial_next_of(env: EnvBase, tensordict: TensorDictBase, mask: Tensor) -> T
     still = env._stand_still(tensordict)
     if not mask.any():
         return still
-    return keep_where(mask, next_of(env, tensordict), still)
+    if env.batch_locked:
+        return keep_where(mask, next_of(env, tensordict), still)
+    still[mask] = next_of(env, tensordict[mask])
+    return still
 
 
 def keep_where(mask: Tensor, new: TensorDictBase, old: TensorDictBase) -> TensorDictBase:

@@ -128,6 +128,13 @@ class TransformedEnv(EnvBase):
         inner = None if tensordict is None else self.transform.inv(tensordict)
         return self.transform._reset(inner, self.base_env.reset_root(inner, **kwargs))
 
+    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """Write a random action: as the base env draws it if the transforms leave actions alone."""
+        draws_itself = type(self.base_env).rand_action is not EnvBase.rand_action
+        if draws_itself and self.full_action_spec == self.base_env.full_action_spec:
+            return self.base_env.rand_action(tensordict)
+        return super().rand_action(tensordict)
+
     def _set_seed(self, seed: int | None) -> int | None:
         return self.base_env.set_seed(seed)
 

@@ -148,8 +148,11 @@ class _Level:
                 continue
             if value.__class__ is Tensor:
                 out[name] = value
-            else:
-                out[name] = self._move(name, value, old.get(name))
+                continue
+            moved = self._move(name, value, old.get(name))
+            # a group of nothing but rewards leaves no empty group behind
+            if name in old or name not in self.below or not moved.is_empty():
+                out[name] = moved
         names = root.names
         return TensorDict(
             out,

@@ -1,5 +1,6 @@
 """Native environments, written in torch."""
 
 from rl.envs.native.pendulum import PendulumEnv
+from rl.envs.native.tic_tac_toe import TicTacToeEnv
 
-__all__ = ["PendulumEnv"]
+__all__ = ["PendulumEnv", "TicTacToeEnv"]
