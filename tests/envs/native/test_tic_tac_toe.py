@@ -124,3 +124,11 @@ def test_the_seed_settles_the_games():
         return env.rollout(9)["board"]
 
     assert torch.equal(games(), games())
+
+
+def test_actions_are_the_empty_squares():
+    env = TicTacToeEnv()
+    board = play(env, [4, 0])["next"]
+    assert env.cardinality(board) == 7
+    assert env.all_actions(board)["action"].tolist() == [1, 2, 3, 5, 6, 7, 8]
+    assert env.cardinality() == len(env.all_actions()) == 9

@@ -7,6 +7,15 @@ from rl.data.buffers import (
     TensorDictPrioritizedReplayBuffer,
     TensorDictReplayBuffer,
 )
+from rl.data.maps import (
+    BinaryToDecimal,
+    HashToInt,
+    QueryModule,
+    RandomProjectionHash,
+    SipHash,
+    TensorDictMap,
+    TensorMap,
+)
 from rl.data.samplers import (
     PrioritizedSampler,
     RandomSampler,
@@ -28,12 +37,15 @@ from rl.data.storages import (
     TensorStorage,
 )
 from rl.data.trees import (
+    MCTSForest,
     MinSegmentTreeFp32,
     MinSegmentTreeFp64,
     MinTree,
+    Subtree,
     SumSegmentTreeFp32,
     SumSegmentTreeFp64,
     SumTree,
+    Tree,
 )
 from rl.data.writers import (
     ImmutableDatasetWriter,
@@ -45,32 +57,42 @@ from rl.data.writers import (
 require_contract("rl-data", 1)
 
 __all__ = [
+    "BinaryToDecimal",
+    "HashToInt",
     "ImmutableDatasetWriter",
     "LambdaScheduler",
     "LazyMemmapStorage",
     "LazyTensorStorage",
     "LinearScheduler",
     "ListStorage",
+    "MCTSForest",
     "MinSegmentTreeFp32",
     "MinSegmentTreeFp64",
     "MinTree",
     "ParameterScheduler",
     "PrioritizedReplayBuffer",
     "PrioritizedSampler",
+    "QueryModule",
+    "RandomProjectionHash",
     "RandomSampler",
     "ReplayBuffer",
     "RoundRobinWriter",
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
+    "SipHash",
     "StepScheduler",
     "Storage",
+    "Subtree",
     "SumSegmentTreeFp32",
     "SumSegmentTreeFp64",
     "SumTree",
+    "TensorDictMap",
     "TensorDictPrioritizedReplayBuffer",
     "TensorDictReplayBuffer",
     "TensorDictRoundRobinWriter",
+    "TensorMap",
     "TensorStorage",
+    "Tree",
     "Writer",
 ]

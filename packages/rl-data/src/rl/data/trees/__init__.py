@@ -1,5 +1,6 @@
-"""Segment trees behind prioritised sampling."""
+"""Trees: segment trees behind prioritised sampling, and search trees over rollouts."""
 
+from rl.data.trees.forest import MCTSForest
 from rl.data.trees.segment_tree import (
     MinSegmentTreeFp32,
     MinSegmentTreeFp64,
@@ -9,13 +10,17 @@ from rl.data.trees.segment_tree import (
     SumSegmentTreeFp64,
     SumTree,
 )
+from rl.data.trees.tree import Subtree, Tree
 
 __all__ = [
+    "MCTSForest",
     "MinSegmentTreeFp32",
     "MinSegmentTreeFp64",
     "MinTree",
     "SegmentTree",
+    "Subtree",
     "SumSegmentTreeFp32",
     "SumSegmentTreeFp64",
     "SumTree",
+    "Tree",
 ]

@@ -154,6 +154,17 @@ class TicTacToeEnv(EnvBase):
             return super().rand_action(tensordict)
         return tensordict.set("action", self._draw(tensordict["mask"]))
 
+    def all_actions(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """Return the empty squares of the board in `tensordict`, `[n]`; all squares if None."""
+        if tensordict is None:
+            return super().all_actions()
+        squares = tensordict["mask"].nonzero().squeeze(-1)
+        return TensorDict({"action": squares}, squares.shape, device=self.device)
+
+    def cardinality(self, tensordict: TensorDictBase | None = None) -> int:
+        """Return how many squares of the board in `tensordict` are empty; 9 if None."""
+        return super().cardinality() if tensordict is None else int(tensordict["mask"].sum())
+
     def _set_seed(self, seed: int | None) -> None:
         if seed is not None:
             self._generator.manual_seed(seed)
