@@ -144,3 +144,18 @@ def test_an_error_at_the_end_is_told_to_who_ends_it(target):
     answer = engine.ask(SHUTDOWN, (), {}, allowed=ALL)
     assert answer.error.startswith("AttributeError")
     thread.join(10)
+
+
+def test_answers_are_finished_before_the_next_call(target):
+    engine, thread = started(target)
+    made_by = engine.ask("note", [1], {}, allowed=ALL, finish=lambda _: threading.get_ident())
+    assert made_by == thread.ident
+    asked_wrong = engine.ask("no", [], {}, allowed=ALL, finish=lambda answer: answer.error)
+    assert "`no` is not among" in asked_wrong
+
+    def finish(answer):
+        return answer.error or 1 / 0
+
+    assert engine.ask("note", [1], {}, allowed=ALL, finish=finish).startswith("ZeroDivisionError")
+    engine.stop()
+    thread.join(10)

@@ -5,20 +5,21 @@ import threading
 import time
 
 import pytest
+import torch
 
 from rl.core.errors import WorkerError
 from rl.core.services.base import ServiceCalls
 from rl.core.services.channel import SocketChannel
 from rl.core.services.engine import SHUTDOWN, Engine
 from rl.core.services.listener import Listener
-from rl.core.services.wire import TOKEN_BYTES
+from rl.core.services.wire import TOKEN_BYTES, pack, receive, send
 
 OWNER, CLIENT = b"o" * TOKEN_BYTES, b"c" * TOKEN_BYTES
 
 
 class Target:
     def __init__(self):
-        self.values = []
+        self.values, self.large = [], torch.zeros(8_000_000)
 
     def add(self, value):
         self.values.append(value)
@@ -27,10 +28,16 @@ class Target:
     def thing(self):
         return object()
 
+    def all_values(self):
+        return self.large
+
+    def fill(self, value):
+        self.large.fill_(value)
+
 
 @pytest.fixture
 def listener():
-    calls = ServiceCalls(client={"add", "thing"}, owner={"clear"})
+    calls = ServiceCalls(client={"add", "all_values", "fill", "thing"}, owner={"clear"})
     engine = Engine(Target(), calls, max_queue_size=2)
     listener = Listener(engine, {OWNER: calls.of_owner | {SHUTDOWN}, CLIENT: calls.client})
     thread = threading.Thread(target=engine.run)
@@ -64,6 +71,15 @@ def test_what_cannot_be_sent_back_is_an_error(listener):
     with pytest.raises(WorkerError, match=r"What `thing` returned cannot be sent.*object"):
         channel(listener).ask("thing", [], {}, 10.0)
     assert add(listener) == 1
+
+
+def test_what_is_on_its_way_does_not_change(listener):
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=20) as connection:
+        connection.sendall(CLIENT)
+        send(connection, pack({"call": "all_values", "args": [], "kwargs": {}}))
+        assert connection.recv(1, socket.MSG_PEEK)  # the rest does not fit into the buffers
+        channel(listener).ask("fill", [1.0], {}, 20.0)
+        assert not receive(connection)["result"].any()
 
 
 def test_more_clients_than_places_in_the_queue(listener):

@@ -47,6 +47,7 @@ class TreeWriter:
 
     Args:
         holder: what the state goes into, as errors call it.
+        copies: whether `tensors` have memory of their own each, which safetensors asks for.
 
     Example:
         >>> writer = TreeWriter()
@@ -56,9 +57,9 @@ class TreeWriter:
         {'weight': tensor([0., 0.])}
     """
 
-    def __init__(self, holder: str = "a checkpoint") -> None:
+    def __init__(self, holder: str = "a checkpoint", *, copies: bool = True) -> None:
         self.tensors: dict[str, torch.Tensor] = {}
-        self._holder = holder
+        self._holder, self._copies = holder, copies
         self._nodes: dict[tuple, tuple[dict[str, Any], torch.Tensor]] = {}
 
     def encode(self, value: object, path: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
@@ -135,7 +136,11 @@ class TreeWriter:
             return self._nodes[same][0]
         # one memory per stored tensor: safetensors refuses tensors that overlap
         stored = value.detach().resolve_conj().resolve_neg().cpu()
-        stored = stored.clone(memory_format=torch.contiguous_format)
+        stored = (
+            stored.clone(memory_format=torch.contiguous_format)
+            if self._copies
+            else stored.contiguous()
+        )
         name = self._name(path)
         node: dict[str, Any] = {"$tensor": name}
         if stored.dtype not in _NATIVE:

@@ -52,6 +52,7 @@ class DirectChannel:
         allowed: the calls that may be asked for.
 
     Example:
+        >>> from rl.core.services import ServiceCalls
         >>> engine = Engine([], ServiceCalls(client={"append"}))
         >>> channel = DirectChannel("list", engine, frozenset({"append"}))
         >>> channel.ask("append", (1,), {}, timeout_s=0.01)
@@ -98,7 +99,7 @@ class SocketChannel:
         token: what lets in.
 
     Example:
-        >>> channel = SocketChannel("logger", 1, b"0" * TOKEN_BYTES)
+        >>> channel = SocketChannel("logger", 1, b"0" * 32)
         >>> channel.ask("log_scalar", ("loss", 0.5), {}, timeout_s=5.0)
         Traceback (most recent call last):
         rl.core.errors.WorkerError: Service `logger` is gone ...

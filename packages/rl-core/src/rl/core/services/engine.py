@@ -50,7 +50,8 @@ class _Request(NamedTuple):
     call: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
-    answer: Future[Answer]
+    finish: Callable[[Answer], Any]
+    answer: Future[Any]
 
 
 class Engine:
@@ -96,7 +97,8 @@ class Engine:
         *,
         allowed: frozenset[str],
         timeout_s: float | None = None,
-    ) -> Answer:
+        finish: Callable[[Answer], Any] = lambda answer: answer,
+    ) -> Any:  # noqa: ANN401
         """Have a call made, and wait for its answer.
 
         Args:
@@ -105,17 +107,21 @@ class Engine:
             kwargs: its keyword arguments.
             allowed: the methods that the asker may call.
             timeout_s: how long it may take; without end by default.
+            finish: applied to the answer before the next call may change what it holds.
+
+        Returns:
+            What `finish` returns, by default the answer.
 
         Raises:
             TimeoutError: it took longer; the call is not made if it still waited.
             ConnectionError: the service has ended.
         """
         if call not in allowed:
-            return failed(self._refusal(call, allowed))
+            return finish(failed(self._refusal(call, allowed)))
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if not self._room.acquire(timeout=timeout_s):
             raise TimeoutError
-        request = _Request(call, args, kwargs, Future())
+        request = _Request(call, args, kwargs, finish, Future())
         try:
             self._put(request)
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -133,12 +139,14 @@ class Engine:
         """
         while (request := self._requests.get()) is not None and request.call != SHUTDOWN:
             if request.answer.set_running_or_notify_cancel():
-                request.answer.set_result(self._make(request))
+                request.answer.set_result(
+                    _finished(request, self._called(request.call, *request.args, **request.kwargs))
+                )
         self._on_ending()
         answer = self._end_target()
         self.refuse()
         if request is not None and request.answer.set_running_or_notify_cancel():
-            request.answer.set_result(answer)
+            request.answer.set_result(_finished(request, answer))
         elif answer.error is not None:
             logger.error("A service failed when it ended: %s\n%s", answer.error, answer.traceback)
         return request is not None
@@ -169,13 +177,20 @@ class Engine:
         known = nearest(call, allowed - {SHUTDOWN})
         return RLError(f"`{call}` is not among the calls of the service. {known}")
 
-    def _make(self, request: _Request) -> Answer:
+    def _called(self, call: str, /, *args: Any, **kwargs: Any) -> Answer:
         try:
-            return Answer(getattr(self._target, request.call)(*request.args, **request.kwargs))
+            return Answer(getattr(self._target, call)(*args, **kwargs))
         except BaseException as error:  # also of `sys.exit`: the askers wait
             return failed(error)
 
     def _end_target(self) -> Answer:
         if self._calls.end is None:
             return Answer()
-        return self._make(_Request(self._calls.end, (), {}, Future()))._replace(result=None)
+        return self._called(self._calls.end)._replace(result=None)
+
+
+def _finished(request: _Request, answer: Answer) -> Any:  # noqa: ANN401
+    try:
+        return request.finish(answer)
+    except Exception as error:
+        return request.finish(failed(error))

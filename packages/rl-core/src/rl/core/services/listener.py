@@ -7,11 +7,19 @@ import hmac
 import socket
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from rl.core.services.engine import SHUTDOWN, Answer, Engine, failed
-from rl.core.services.wire import HOST, TOKEN_BYTES, MessageError, pack, receive, receive_exactly
-from rl.core.services.wire import send as send_parts
+from rl.core.services.wire import (
+    HOST,
+    TOKEN_BYTES,
+    MessageError,
+    pack,
+    receive,
+    receive_exactly,
+    send,
+)
 
 __all__ = ["Listener"]
 
@@ -73,8 +81,14 @@ class Listener:
         self, connection: socket.socket, message: dict[str, Any], allowed: frozenset[str]
     ) -> None:
         call = message["call"]
-        answer = self._engine.ask(call, message["args"], message["kwargs"], allowed=allowed)
-        send_parts(connection, _packed(call, answer))
+        parts = self._engine.ask(
+            call,
+            message["args"],
+            message["kwargs"],
+            allowed=allowed,
+            finish=partial(_packed, call),
+        )
+        send(connection, parts)
         if call == SHUTDOWN and SHUTDOWN in allowed:
             self._has_said_goodbye.set()
 
@@ -88,7 +102,7 @@ class Listener:
 
 def _packed(call: str, answer: Answer) -> list[memoryview]:
     try:
-        return pack(answer._asdict())
+        return pack(answer._asdict(), copies=True)
     except MessageError as error:
         wrong = MessageError(f"What `{call}` returned cannot be sent. {error}")
         return pack(failed(wrong)._asdict())

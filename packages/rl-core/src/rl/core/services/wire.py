@@ -27,11 +27,15 @@ class MessageError(RLError, TypeError):
     """A value is of a kind that messages cannot hold."""
 
 
-def pack(value: object) -> list[memoryview]:
+def pack(value: object, *, copies: bool = False) -> list[memoryview]:
     """Return a message as the parts to be sent.
 
     It holds tensors, numpy arrays, TensorDicts (nested, with text in them), numbers, text, bytes,
     None, and lists, tuples and dicts of these. Tensors arrive on the CPU, without gradients.
+
+    Args:
+        value: what is sent.
+        copies: whether the parts stay as they are when the tensors change before they are sent.
 
     Raises:
         MessageError: names the part that a message cannot hold.
@@ -40,7 +44,7 @@ def pack(value: object) -> list[memoryview]:
         >>> [part.nbytes for part in pack({"x": torch.zeros(3)})][1:]
         [12]
     """
-    writer = TreeWriter("a message")
+    writer = TreeWriter("a message", copies=copies)
     try:
         tree = writer.encode(value)
     except CheckpointError as error:
