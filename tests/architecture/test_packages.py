@@ -84,6 +84,7 @@ def test_entry_points_name_what_exists(project, wheel):
             "rl.recipes",
             "rl.loggers",
             "rl.collectors",
+            "rl.service_backends",
             "rl.transforms",
             "rl.weight_sync",
         }

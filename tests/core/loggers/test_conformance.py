@@ -11,6 +11,7 @@ from rl.core.loggers import (
     TensorboardLogger,
     TrackioLogger,
     WandbLogger,
+    get_logger,
 )
 from rl.core.testing import check_logger
 
@@ -47,6 +48,13 @@ def test_csv(folders):
 def test_in_a_process(folders):
     def make():
         return ProcessLogger(CSVLogger, "run", folders(), mp_context="fork")
+
+    check_logger(make, read_csv)
+
+
+def test_in_a_thread(folders):
+    def make():
+        return get_logger("csv", folders(), "run", service_backend="thread")
 
     check_logger(make, read_csv)
 

@@ -2,8 +2,16 @@ import re
 
 import pytest
 
-from rl.core.errors import NotRegisteredError, RLError
-from rl.core.loggers import LOGGERS, CSVLogger, TensorboardLogger, generate_exp_name, get_logger
+from rl.core.errors import MissingDependencyError, NotRegisteredError, RLError
+from rl.core.loggers import (
+    LOGGERS,
+    CSVLogger,
+    ServedLogger,
+    TensorboardLogger,
+    generate_exp_name,
+    get_logger,
+)
+from rl.core.services import service_backend
 
 
 def test_loggers_by_name(tmp_path):
@@ -54,12 +62,27 @@ def test_experiment_names_differ_and_tell_the_time():
     assert name != generate_exp_name("PPO", "x")
 
 
-@pytest.mark.parametrize("backend", ["ray", "proces"])
-def test_unknown_backends_are_refused(tmp_path, backend):
-    with pytest.raises(RLError, match="expected None or 'direct' without options, or 'process'"):
-        get_logger("csv", str(tmp_path), "run", service_backend=backend)
-    with pytest.raises(RLError, match="without options"):
+def test_unknown_backends_are_refused(tmp_path):
+    with pytest.raises(NotRegisteredError, match="Did you mean `process`"):
+        get_logger("csv", str(tmp_path), "run", service_backend="proces")
+    with pytest.raises(MissingDependencyError, match=r'pip install "rl-distributed\[ray\]"'):
+        get_logger("csv", str(tmp_path), "run", service_backend="ray")
+    with pytest.raises(RLError, match="leave them out"):
         get_logger("csv", str(tmp_path), "run", service_backend_options={"timeout": 1.0})
+
+
+def test_the_backend_is_that_of_the_context(tmp_path):
+    with service_backend("thread"):
+        logger = get_logger("csv", str(tmp_path), "run", service_backend_options={"timeout": 9.0})
+        here = get_logger("csv", str(tmp_path), "here", service_backend="direct")
+    assert (type(logger), logger.service_backend) == (ServedLogger, "thread")
+    assert type(here) is CSVLogger
+    logger.client().log_scalar("a", 1.0)
+    with pytest.raises(RLError, match="call it on the `ServedLogger`"):
+        logger.client().flush()
+    logger.close()
+    assert (tmp_path / "run/scalars/a.csv").read_text() == "0,1.0\n"
+    assert not logger.is_alive
 
 
 def test_a_resumed_run_is_asked_of_its_own_type(tmp_path):

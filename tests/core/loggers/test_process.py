@@ -109,8 +109,8 @@ def test_clients_only_log(logger, call):
     assert type(client) is LoggerClient
     with pytest.raises(RLError, match="call it on the `ProcessLogger`"):
         getattr(client, call)()
-    with pytest.raises(WorkerError, match="the owner of the logger calls it"):
-        client._channel.ask("close", {})
+    with pytest.raises(WorkerError, match="the owner of the service calls it"):
+        client._remote.call("flush")
     client.close()
     logger.log_scalar("a", 1.0)
 
@@ -154,7 +154,7 @@ def test_a_stuck_logger_is_an_error_in_bounded_time(tmp_path):
     start = time.monotonic()
     with pytest.raises(WorkerError, match=r"did not answer `log_scalar` in 0\.3 s"):
         logger.log_scalar("sleep", 60.0)
-    with pytest.raises(WorkerError, match="did not answer `close`"):
+    with pytest.raises(WorkerError, match="did not answer `shutdown`"):
         logger.shutdown()
     assert time.monotonic() - start < 10
     assert not logger.is_alive
@@ -165,9 +165,9 @@ def test_a_killed_logger_is_an_error(tmp_path):
     logger = make(tmp_path)
     client = logger.client()
     client.log_scalar("a", 1.0)
-    os.kill(logger._process.pid, signal.SIGKILL)
+    os.kill(logger._remote.pid, signal.SIGKILL)
     for each in (client, logger):
-        with pytest.raises(WorkerError, match=r"is gone .*Make another `ProcessLogger`"):
+        with pytest.raises(WorkerError, match=r"`logger` is gone .*Make another one"):
             each.log_scalar("a", 1.0)
     wait_until(lambda: not logger.is_alive)
     with pytest.raises(WorkerError, match="is gone"):
@@ -195,7 +195,7 @@ class Noted(CSVLogger):
 
 logger = ProcessLogger(Noted, "run", sys.argv[1], mp_context="fork")
 logger.log_scalar("a", 1.0)
-print(logger._process.pid, flush=True)
+print(logger._remote.pid, flush=True)
 if sys.argv[2] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -4,6 +4,8 @@ from rl.core.contract.version import require_contract
 from rl.data.buffers import (
     PrioritizedReplayBuffer,
     ReplayBuffer,
+    ReplayBufferClient,
+    ReplayBufferService,
     TensorDictPrioritizedReplayBuffer,
     TensorDictReplayBuffer,
 )
@@ -76,6 +78,8 @@ __all__ = [
     "RandomProjectionHash",
     "RandomSampler",
     "ReplayBuffer",
+    "ReplayBufferClient",
+    "ReplayBufferService",
     "RoundRobinWriter",
     "Sampler",
     "SamplerWithoutReplacement",

@@ -45,6 +45,10 @@ class TreeWriter:
     `{"$tuple": [...]}`. Tensors that are one tensor (same memory, shape and strides) are stored
     once and loaded as one.
 
+    Args:
+        holder: what the state goes into, as errors call it.
+        copies: whether `tensors` have memory of their own each, which safetensors asks for.
+
     Example:
         >>> writer = TreeWriter()
         >>> writer.encode({"step": 3, "weight": torch.zeros(2)})
@@ -53,8 +57,9 @@ class TreeWriter:
         {'weight': tensor([0., 0.])}
     """
 
-    def __init__(self) -> None:
+    def __init__(self, holder: str = "a checkpoint", *, copies: bool = True) -> None:
         self.tensors: dict[str, torch.Tensor] = {}
+        self._holder, self._copies = holder, copies
         self._nodes: dict[tuple, tuple[dict[str, Any], torch.Tensor]] = {}
 
     def encode(self, value: object, path: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
@@ -71,8 +76,8 @@ class TreeWriter:
             if isinstance(value, kind):
                 return encode(value, path)
         raise CheckpointError(
-            f"Field `{_show(path)}` is a {type(value).__qualname__}, which a checkpoint cannot "
-            "hold. Turn it into tensors, numbers, strings, lists and dicts in `state_dict()`."
+            f"Field `{_show(path)}` is a {type(value).__qualname__}, which {self._holder} cannot "
+            "hold. Turn it into tensors, numbers, strings, lists and dicts first."
         )
 
     def _encoders(self) -> list[tuple[Any, Callable[[Any, tuple[str, ...]], Any]]]:
@@ -111,7 +116,7 @@ class TreeWriter:
     def _array(self, value: np.ndarray, path: tuple[str, ...]) -> dict[str, Any]:
         if value.dtype.kind not in "biufc" or not value.dtype.isnative:
             raise CheckpointError(
-                f"Field `{_show(path)}` is an array of dtype {value.dtype}, which a checkpoint "
+                f"Field `{_show(path)}` is an array of dtype {value.dtype}, which {self._holder} "
                 "cannot hold. Save a native boolean or numeric array, or `.tolist()` of it."
             )
         # arrays and tensors keep apart: an array is read back as an array
@@ -123,15 +128,19 @@ class TreeWriter:
     def _tensor(self, value: torch.Tensor, path: tuple[str, ...]) -> dict[str, Any]:
         if value.layout is not torch.strided or value.is_quantized or value.is_meta:
             raise CheckpointError(
-                f"Field `{_show(path)}` is a {value.layout} tensor on {value.device}, which a "
-                "checkpoint cannot hold. Save a dense tensor (`.to_dense()`, `.dequantize()`)."
+                f"Field `{_show(path)}` is a {value.layout} tensor on {value.device}, which "
+                f"{self._holder} cannot hold. Save a dense tensor (`.to_dense()`, `.dequantize()`)."
             )
         same = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride(), value.device)
         if value.numel() and same in self._nodes:
             return self._nodes[same][0]
         # one memory per stored tensor: safetensors refuses tensors that overlap
         stored = value.detach().resolve_conj().resolve_neg().cpu()
-        stored = stored.clone(memory_format=torch.contiguous_format)
+        stored = (
+            stored.clone(memory_format=torch.contiguous_format)
+            if self._copies
+            else stored.contiguous()
+        )
         name = self._name(path)
         node: dict[str, Any] = {"$tensor": name}
         if stored.dtype not in _NATIVE:

@@ -5,7 +5,7 @@ from rl.core.loggers.csv import CSVLogger
 from rl.core.loggers.factory import LOGGERS, generate_exp_name, get_logger
 from rl.core.loggers.mlflow import MLFlowLogger
 from rl.core.loggers.monitor import LoggerMonitor
-from rl.core.loggers.process import LoggerClient, ProcessLogger
+from rl.core.loggers.process import LoggerClient, ProcessLogger, ServedLogger
 from rl.core.loggers.schedule import Every
 from rl.core.loggers.tensorboard import TensorboardLogger
 from rl.core.loggers.trackio import TrackioLogger
@@ -21,6 +21,7 @@ __all__ = [
     "LoggerMonitor",
     "MLFlowLogger",
     "ProcessLogger",
+    "ServedLogger",
     "TensorboardLogger",
     "TrackioLogger",
     "WandbLogger",

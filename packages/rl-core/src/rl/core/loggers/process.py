@@ -1,37 +1,46 @@
-"""A logger in a process of its own, and what workers log with."""
+"""A logger in a process or thread of its own, and what workers log with."""
 
 from __future__ import annotations
 
-import multiprocessing
-import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from rl.core.errors import RLError, WorkerError
+from rl.core.errors import RLError
 from rl.core.loggers.base import Logger
-from rl.core.loggers.server import CLIENT_CALLS, OWNER_CALLS, run_logger
 from rl.core.loggers.values import as_video, numbers_of, plain
-from rl.core.loggers.wire import TOKEN_BYTES, Channel
+from rl.core.services.base import ServiceCalls
+from rl.core.services.client import ServiceClient
+from rl.core.services.owner import LocalService
+from rl.core.services.process import ProcessService
 
-__all__ = ["LoggerClient", "ProcessLogger"]
+__all__ = ["LOGGER_CALLS", "LoggerClient", "ProcessLogger", "ServedLogger", "made_logger"]
+
+#: what workers and the owner may ask a logger for
+LOGGER_CALLS = ServiceCalls(
+    client=frozenset(("log_scalar", "log_metrics", "log_video", "log_histogram", "log_hparams")),
+    owner=frozenset(("flush", "state_dict", "load_state_dict")),
+    end="close",
+)
 
 
 class _RemoteLogger(Logger):
-    """Has a logger in another process do what it is asked; returns when it is done."""
+    """Has a logger elsewhere do what it is asked; returns when it is done."""
 
-    def __init__(self, channel: Channel, exp_name: str, log_dir: str) -> None:
+    def __init__(
+        self, remote: ServiceClient | LocalService, backend: str, exp_name: str, log_dir: str
+    ) -> None:
         super().__init__(exp_name, log_dir)
-        self._channel = channel
+        self._remote, self._backend = remote, backend
 
     @property
     def service_backend(self) -> str:
-        """Where the logger runs: in a process of its own."""
-        return "process"
+        """Where the logger runs, such as `"process"`."""
+        return self._backend
 
     def _step(self, name: str, step: int | None) -> int | None:  # type: ignore[override]
         # steps are counted over there, where all clients meet
@@ -39,7 +48,7 @@ class _RemoteLogger(Logger):
         return None if step is None else int(step)
 
     def _write_scalar(self, name: str, value: float, step: int | None) -> None:
-        self._channel.ask("log_scalar", {"name": name, "value": value, "step": step})
+        self._remote.call("log_scalar", name, value, step)
 
     def log_metrics(
         self,
@@ -50,8 +59,7 @@ class _RemoteLogger(Logger):
     ) -> dict[str, float]:
         """Log every number of a nested dict or TensorDict; see `Logger.log_metrics`."""
         numbers = numbers_of(metrics, keys_sep)
-        arguments = {"metrics": numbers, "step": self._step("", step), "keys_sep": keys_sep}
-        return self._channel.ask("log_metrics", arguments)
+        return self._remote.call("log_metrics", numbers, self._step("", step), keys_sep=keys_sep)
 
     def log_video(
         self, name: str, video: torch.Tensor, step: int | None = None, **kwargs: object
@@ -65,12 +73,12 @@ class _RemoteLogger(Logger):
             **kwargs: of the logger's own.
         """
         as_video(name, video)  # raises here what is no video
-        arguments = {"name": name, "step": self._step(name, step), **kwargs}
-        self._channel.ask("log_video", arguments, torch.as_tensor(video).detach().cpu().numpy())
+        video = torch.as_tensor(video).detach()
+        self._remote.call("log_video", name, video, self._step(name, step), **kwargs)
 
     def log_hparams(self, cfg: object) -> None:
         """Log settings; what is no number, string or list of them goes as its text."""
-        self._channel.ask("log_hparams", {"cfg": plain(cfg)})
+        self._remote.call("log_hparams", plain(cfg))
 
     def log_histogram(
         self,
@@ -87,18 +95,19 @@ class _RemoteLogger(Logger):
             step: the step.
             **kwargs: of the logger's own.
         """
-        values: np.ndarray = torch.as_tensor(data).detach().float().cpu().numpy()
-        self._channel.ask("log_histogram", {"name": name, "step": step, **kwargs}, values)
+        values = torch.as_tensor(data).detach().float()
+        self._remote.call("log_histogram", name, values, step, **kwargs)
 
 
 class LoggerClient(_RemoteLogger):
-    """What a worker logs with: every `log_*` of a logger that runs in another process.
+    """What a worker logs with: every `log_*` of a logger that runs elsewhere.
 
     `ProcessLogger.client` makes it; it can be pickled and used by any process of this machine.
     `flush` and `shutdown` are for the owner of the logger.
 
     Args:
-        channel: the way to the logger's process.
+        remote: asks the logger.
+        backend: where that runs.
         exp_name: the experiment's name.
         log_dir: the folder it is put in.
 
@@ -106,35 +115,123 @@ class LoggerClient(_RemoteLogger):
         WorkerError: the call raised in the logger's process, or that is gone or silent.
 
     Example:
-        >>> client = LoggerClient(Channel(1, b"0" * TOKEN_BYTES, 5.0), "run", "logs")
+        >>> import tempfile
+        >>> from rl.core.loggers import CSVLogger
+        >>> logger = ProcessLogger(CSVLogger, "run", tempfile.mkdtemp())
+        >>> client = logger.client()
+        >>> client.log_scalar("loss", 0.5)
         >>> client.flush()
         Traceback (most recent call last):
         rl.core.errors.RLError: `flush` is not for workers: call it on the `ProcessLogger`.
+        >>> logger.shutdown()
     """
+
+    _remote: ServiceClient
 
     def flush(self) -> NoReturn:
         """Raise: only the owner flushes."""
-        raise _owners("flush")
+        raise self._not_ours("flush")
 
     def shutdown(self, timeout: float | None = None) -> NoReturn:
         """Raise: only the owner ends the logger."""
-        raise _owners("shutdown")
+        raise self._not_ours("shutdown")
 
     def state_dict(self) -> NoReturn:
         """Raise: only the owner reads the state."""
-        raise _owners("state_dict")
+        raise self._not_ours("state_dict")
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> NoReturn:
         """Raise: only the owner sets the state."""
-        raise _owners("load_state_dict")
+        raise self._not_ours("load_state_dict")
 
     def close(self) -> None:
         """End this client's connection; the logger goes on."""
-        self._channel.disconnect()
+        self._remote.close()
         self._is_open = False
 
+    def _not_ours(self, call: str) -> RLError:
+        owner = "ProcessLogger" if self._backend == "process" else "ServedLogger"
+        return RLError(f"`{call}` is not for workers: call it on the `{owner}`.")
 
-class ProcessLogger(_RemoteLogger):
+
+class _OwnedLogger(_RemoteLogger):
+    """Owns a logger that runs in a service."""
+
+    _remote: LocalService
+
+    def __init__(self, service: LocalService) -> None:
+        state = service.start().call("state_dict")
+        backend = service.service_backend
+        super().__init__(service, backend, state["exp_name"], state["log_dir"])
+
+    def __getstate__(self) -> NoReturn:
+        raise RLError(
+            f"A `{type(self).__name__}` stays in the process that made it: give workers "
+            "`logger.client()`."
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the logger runs."""
+        return self._remote.is_alive
+
+    def client(self) -> LoggerClient:
+        """Return what workers log with; that of a process can be pickled."""
+        return LoggerClient(self._remote.client(), self._backend, self.exp_name, self.log_dir)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Have the logger write what is still in memory.
+
+        Args:
+            timeout: seconds given to it, those of the calls by default.
+        """
+        self._remote.with_timeout(timeout).call("flush")
+
+    def close(self, timeout: float | None = None) -> None:
+        """Do what `shutdown` does."""
+        self.shutdown(timeout)
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Close the logger and end its service; nothing when that was done.
+
+        Args:
+            timeout: seconds given to it, those of the calls by default.
+
+        Raises:
+            WorkerError: the logger raised when it was closed, or did not close in time, or was
+                gone before; it is gone in any case.
+        """
+        self._is_open = False
+        self._remote.shutdown(timeout)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the logger."""
+        return self._remote.call("state_dict")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Have the logger go on where `state_dict` was taken."""
+        self._remote.call("load_state_dict", plain(state_dict))
+
+
+class ServedLogger(_OwnedLogger):
+    """Runs a logger in a service; `get_logger(..., service_backend=...)` makes it.
+
+    Args:
+        service: of a logger, with `LOGGER_CALLS`; it is started, and shut down with this logger.
+
+    Example:
+        >>> import tempfile
+        >>> from rl.core.loggers import CSVLogger
+        >>> from rl.core.services import ThreadService
+        >>> make = partial(CSVLogger, "run", tempfile.mkdtemp())
+        >>> logger = ServedLogger(ThreadService(make, LOGGER_CALLS, name="logger"))
+        >>> logger.client().log_metrics({"loss": 0.5})
+        {'loss': 0.5}
+        >>> logger.shutdown()
+    """
+
+
+class ProcessLogger(_OwnedLogger):
     """Runs a logger in a process of its own.
 
     Calls return when the logger has made them. Every wait is bounded. The process closes the
@@ -176,114 +273,31 @@ class ProcessLogger(_RemoteLogger):
         timeout: float = 60.0,
         **kwargs: Any,
     ) -> None:
-        if max_queue_size < 1:
-            raise ValueError(f"`max_queue_size` is {max_queue_size}, expected 1 or more.")
-        if not isinstance(mp_context, BaseContext):
-            mp_context = multiprocessing.get_context(mp_context or "spawn")
-        token, self._client_token = (
-            secrets.token_bytes(TOKEN_BYTES),
-            secrets.token_bytes(TOKEN_BYTES),
+        service = ProcessService(
+            partial(made_logger, logger_cls, *args, **kwargs),
+            LOGGER_CALLS,
+            name="logger",
+            mp_context=mp_context,
+            transport="socket",
+            max_queue_size=max_queue_size,
+            startup_timeout=startup_timeout,
+            timeout=timeout,
         )
-        tokens = {token: OWNER_CALLS, self._client_token: CLIENT_CALLS}
-        report, theirs = mp_context.Pipe(duplex=False)
-        self._process: Any = mp_context.Process(  # type: ignore[attr-defined]
-            target=run_logger,
-            args=(logger_cls, args, kwargs, tokens, max_queue_size, theirs),
-            name="rl-logger",
-            daemon=True,
-        )
-        self._process.start()
-        theirs.close()
-        started = self._started(report, startup_timeout)
-        channel = Channel(started["port"], token, timeout)
-        super().__init__(channel, started["exp_name"], started["log_dir"])
-
-    def __getstate__(self) -> NoReturn:
-        raise RLError(
-            "A `ProcessLogger` stays in the process that made it: give workers `logger.client()`."
-        )
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.is_alive()
-
-    def client(self) -> LoggerClient:
-        """Return what workers log with; it can be pickled."""
-        channel = Channel(self._channel.port, self._client_token, self._channel.timeout_s)
-        return LoggerClient(channel, self.exp_name, self.log_dir)
-
-    def flush(self, timeout: float | None = None) -> None:
-        """Have the logger write what is still in memory.
-
-        Args:
-            timeout: seconds given to it, those of the calls by default.
-        """
-        self._channel.ask("flush", {}, timeout_s=timeout)
-
-    def close(self, timeout: float | None = None) -> None:
-        """Do what `shutdown` does."""
-        self.shutdown(timeout)
-
-    def shutdown(self, timeout: float | None = None) -> None:
-        """Close the logger and end its process; nothing when that was done.
-
-        Args:
-            timeout: seconds given to it, those of the calls by default.
-
-        Raises:
-            WorkerError: the logger raised when it was closed, or did not close in time, or its
-                process had ended before; the process is gone in any case.
-        """
-        if not self._is_open:
-            return
-        self._is_open = False
-        timeout = self._channel.timeout_s if timeout is None else timeout
-        try:
-            self._channel.ask("close", {}, timeout_s=timeout)
-            self._process.join(timeout)
-        finally:
-            self._channel.disconnect()
-            self._end()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the logger."""
-        return self._channel.ask("state_dict", {})
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Have the logger go on where `state_dict` was taken."""
-        self._channel.ask("load_state_dict", {"state_dict": plain(state_dict)})
-
-    def _started(self, report: Any, timeout_s: float) -> dict[str, Any]:  # noqa: ANN401
-        try:
-            with report:
-                started = report.recv() if report.poll(timeout_s) else None
-        except EOFError:
-            self._end()
-            raise WorkerError(
-                f"The process of the logger ended with code {self._process.exitcode} before the "
-                "logger was made. Its output says why; a script that starts processes needs "
-                '`if __name__ == "__main__":`.'
-            ) from None
-        if started is None:
-            self._end()
-            raise WorkerError(
-                f"The logger was not there after {timeout_s:g} s: give more `startup_timeout`."
-            )
-        if "error" in started:
-            self._end()
-            raise WorkerError(
-                f"The logger could not be made: {started['error']}. "
-                f"Its traceback follows.\n\n{started['traceback']}"
-            )
-        return started
-
-    def _end(self) -> None:
-        self._process.join(0.5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join(5.0)
+        super().__init__(service)
 
 
-def _owners(call: str) -> RLError:
-    return RLError(f"`{call}` is not for workers: call it on the `ProcessLogger`.")
+def made_logger(make: Callable[..., Logger], *args: Any, **kwargs: Any) -> Logger:
+    """Return what `make` makes.
+
+    Args:
+        make: a logger's class, or what makes one.
+        *args: its arguments.
+        **kwargs: its keyword arguments.
+
+    Raises:
+        RLError: it is no logger.
+    """
+    logger = make(*args, **kwargs)
+    if not isinstance(logger, Logger):
+        raise RLError(f"{make!r} made a {type(logger).__qualname__}, expected a `Logger`.")
+    return logger
