@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -80,6 +81,8 @@ class TreeWriter:
             (torch.Tensor, self._tensor),
             (TensorDictBase, self._tensordict),
             (NonTensorData, self._nontensor),
+            # a scheduler's milestones: what it is read back as must count too
+            (Counter, lambda value, path: {"$counter": self._mapping(dict(value), path)}),
             (Mapping, self._mapping),
             (torch.Size, lambda value, path: {"$size": list(value)}),
             (list, self._sequence),
@@ -191,6 +194,7 @@ class TreeReader:
             "$array": self._array,
             "$scalar": lambda body: self._array(body)[()],
             "$tuple": lambda body: tuple(self.decode(item) for item in body),
+            "$counter": lambda body: Counter(self.decode(body)),
             "$dict": lambda body: {self.decode(k): self.decode(v) for k, v in body},
             "$size": torch.Size,
             "$float": float,
