@@ -245,9 +245,7 @@ def test_a_save_that_fails_leaves_the_one_before(container, tmp_path):
     checkpoint = Checkpoint(format=container, progress=progress)
     path = checkpoint.save(tmp_path / "saved")
     progress["hook"] = print
-    with pytest.raises(
-        CheckpointError, match=r"Component `progress` cannot be saved. Field `hook`"
-    ):
+    with pytest.raises(CheckpointError, match=r"`progress` cannot be saved. Field `hook`"):
         checkpoint.save(path)
     progress.clear()
     checkpoint.load(path)
@@ -645,7 +643,7 @@ def test_kill_nine_while_saving_leaves_a_whole_checkpoint(container, tmp_path):
     path, rng = tmp_path / "saved", random.Random(0)
     layer, progress, folder = torch.nn.Linear(300, 300), {}, Read()
     checkpoint = Checkpoint(layer=layer, progress=progress, folder=folder, format=container)
-    for _ in range(4):
+    for _ in range(2):
         process = subprocess.Popen(
             [sys.executable, "-c", SAVER, str(path), container], stdout=subprocess.PIPE, text=True
         )
@@ -662,6 +660,68 @@ def test_kill_nine_while_saving_leaves_a_whole_checkpoint(container, tmp_path):
     checkpoint.save(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["saved"], "what kills left is cleaned"
     assert container == "archive" or len(os.listdir(path)) == 2
+
+
+KILLER = """
+import os, signal, sys, torch
+from pathlib import Path
+from rl.core.checkpoint import Checkpoint
+
+torch.set_num_threads(1)
+path, container = Path(sys.argv[1]), sys.argv[2]
+layer, progress = torch.nn.Linear(3, 3), {"step": 0}
+checkpoint = Checkpoint(layer=layer, progress=progress, format=container)
+
+def save(step):
+    torch.nn.init.constant_(layer.weight, float(step))
+    progress["step"] = step
+    checkpoint.save(path)
+
+def dies_at(operation, step):
+    left = operation
+
+    def hook(event, arguments):
+        nonlocal left
+        if event == "open" or event.startswith(("os.", "shutil.")):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(hook)
+        save(step)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+save(1)
+operation, olds, news = 0, 0, 0
+while True:
+    operation += 1
+    killed = dies_at(operation, operation + 1)
+    checkpoint.load(path)
+    step = progress["step"]
+    assert (layer.weight == step).all(), "two saves are mixed"
+    olds, news = olds + (step < operation + 1), news + (step == operation + 1)
+    if not killed:
+        break
+    save(1)
+names = [p.name for p in path.parent.iterdir()]
+print(operation, olds, news, *names)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the program forks itself")
+def test_killed_at_each_of_its_file_operations_in_turn(container, tmp_path):
+    """The old checkpoint before one moment, the new one after it, never a mixture."""
+    command = [sys.executable, "-W", "ignore", "-c", KILLER, str(tmp_path / "saved"), container]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    operations, olds, news, *names = done.stdout.split()
+    assert int(operations) > 10
+    assert int(olds) > 5
+    assert int(news) >= 1
+    assert names == ["saved"], "what kills left is cleaned"
 
 
 def test_the_files_need_no_library_to_read(tmp_path):

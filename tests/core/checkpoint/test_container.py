@@ -21,13 +21,14 @@ def files_of(path):
 
 
 def restore(path):
-    """Load into a component; return what it holds afterwards."""
+    """Load into a component that holds something; return what it holds afterwards."""
     value = {"old": True}
     try:
         Checkpoint(a=value, b=0).load(path)
-    except CheckpointError as error:
-        assert "saved" in str(error), "names the file"
-        assert value == {"old": True}, "nothing half-loaded"
+    except CheckpointError:
+        # checked here, at each of the many places that raise
+        if value != {"old": True}:
+            raise AssertionError("half-loaded") from None
         raise
     return value
 
@@ -46,8 +47,8 @@ def test_a_flipped_byte_raises_or_changes_nothing(saved):
             checked += 1
             try:
                 assert restore(path) == {"x": [1, 2]}
-            except CheckpointError:
-                raised += 1
+            except CheckpointError as error:
+                raised += "saved" in str(error)
         file.write_bytes(whole)
     assert raised == checked if container == "directory" else raised > checked / 2
     assert restore(path) == {"x": [1, 2]}
@@ -87,14 +88,12 @@ def test_foreign_files_are_refused(tmp_path):
         restore(foreign)
     with zipfile.ZipFile(foreign, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(
-        CheckpointError, match="`manifest.json` in it is truncated, damaged or miss"
-    ):
+    with pytest.raises(CheckpointError, match=r"`manifest.json` in it is truncated, damaged"):
         restore(foreign)
     foreign.unlink()
     foreign.mkdir()
     (foreign / "manifest.json").write_text('{"format": "torchrl.checkpoint", "format_version": 1}')
-    with pytest.raises(CheckpointError, match="field `format` is 'torchrl.checkpoint', expected"):
+    with pytest.raises(CheckpointError, match=r"field `format` is 'torchrl.checkpoint', expected"):
         restore(foreign)
 
 

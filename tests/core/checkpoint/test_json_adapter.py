@@ -20,7 +20,7 @@ def test_dicts_and_lists_are_restored_in_place(tmp_path):
 def test_another_kind_of_value_is_refused(saved, component, tmp_path):
     Checkpoint(x=saved).save(tmp_path)
     before = str(component)
-    with pytest.raises(CheckpointError, match="The saved value is a .*, the component a"):
+    with pytest.raises(CheckpointError, match=r"The saved value is a .*, the component a"):
         Checkpoint(x=component).load(tmp_path)
     assert str(component) == before
 

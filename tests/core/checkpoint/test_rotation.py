@@ -71,18 +71,20 @@ import sys
 from rl.core.checkpoint import Checkpoint, CheckpointRotation
 
 rotation = CheckpointRotation(sys.argv[1], keep_last=1, keep_best=("score", "max"))
-step, score = int(sys.argv[2]), float(sys.argv[3])
-rotation.save(Checkpoint(n=step), step=step, metadata={"score": score})
+for step, score in ((1, 2.0), (2, 9.0), (3, 4.0)):
+    rotation.save(Checkpoint(n=step), step=step, metadata={"score": score})
 """
 
 
 def test_the_best_is_known_to_a_program_that_starts_again(tmp_path):
-    for step, score in (("1", "2"), ("2", "9"), ("3", "4"), ("4", "1")):
-        subprocess.run([sys.executable, "-c", SAVER, str(tmp_path), step, score], check=True)
+    subprocess.run([sys.executable, "-c", SAVER, str(tmp_path)], check=True)
     rotation = CheckpointRotation(tmp_path, keep_last=1, keep_best=("score", "max"))
+    assert names(rotation) == ["checkpoint-2", "checkpoint-3"]
+    save(rotation, 4, 1.0)
     assert names(rotation) == ["checkpoint-2", "checkpoint-4"]
     assert rotation.best().name == "checkpoint-2"
-    assert Checkpoint.manifest(rotation.best())["metadata"] == {"score": 9.0}
+    save(rotation, 5, 9.5)
+    assert names(rotation) == ["checkpoint-5"]
 
 
 @pytest.mark.parametrize("metric", [None, math.nan, math.inf, "high", True])

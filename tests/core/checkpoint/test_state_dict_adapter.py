@@ -87,7 +87,7 @@ def test_map_location_is_where_tensors_are_put(tmp_path):
     ("settings", "fix"),
     [
         ({"payload_format": "torch"}, "Use 'directory', 'archive' or 'consolidated'"),
-        ({"payload_format": "folder"}, "Known names: `archive`, `consolidated`, `directory`"),
+        ({"payload_format": "folder"}, "`payload_format` is 'folder'. Did you mean `consolidated`"),
         ({"archive_compression": "deflate"}, "pass `payload_format='archive'`"),
         ({"payload_format": "archive", "archive_compression": "gz"}, "level from 0 to 9"),
         ({"payload_format": "archive", "archive_compression": 10}, "level from 0 to 9"),

@@ -6,7 +6,6 @@ import copy
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +14,13 @@ from typing import Any, get_args
 import torch
 
 from rl.core.checkpoint.adapter import CheckpointAdapter
-from rl.core.checkpoint.component_table import ComponentTable, as_names, give_state, state_of
+from rl.core.checkpoint.component_table import (
+    ComponentTable,
+    as_names,
+    give_state,
+    snapshot_of,
+    state_of,
+)
 from rl.core.checkpoint.container import (
     COMPRESSIONS,
     FORMAT,
@@ -39,6 +44,7 @@ from rl.core.checkpoint.load_result import (
 from rl.core.checkpoint.metadata import decode_metadata, encode_metadata
 from rl.core.checkpoint.options import CheckpointOptions
 from rl.core.checkpoint.restoring import restore_components, save_component
+from rl.core.checkpoint.undo import Undo
 from rl.core.errors import CheckpointError, nearest
 from rl.core.logging import warn
 from rl.core.provenance import versions
@@ -158,19 +164,20 @@ class Checkpoint:
                 f"The checkpoint holds `{'`, `'.join(extra)}`, which no component here reads. "
                 "Pass these components, or name what to load with `components=[...]`."
             )
-        # `state_dict` refers to live tensors, so what a failure restores must be a copy
-        before = {
-            name: copy.deepcopy(state_of(name, self._table.components[name])) for name in names
-        }
-        with ExitStack() as undo:
+        undo = Undo()
+        try:
             for name in names:
                 component = self._table.components[name]
-                undo.callback(give_state, component, before[name])
+                undo.note(name, snapshot_of(name, component))
                 try:
                     give_state(component, state_dict[name])
                 except Exception as error:
                     raise CheckpointError(refusal(name, error)) from error
-            undo.pop_all()
+        except BaseException as error:
+            told = undo.run()
+            if told:
+                error.add_note(told.strip())
+            raise
 
     def save(
         self,

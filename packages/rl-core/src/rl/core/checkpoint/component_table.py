@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from rl.core.checkpoint.adapter import CheckpointAdapter
@@ -14,10 +16,11 @@ from rl.core.checkpoint.json_adapter import (
 )
 from rl.core.checkpoint.options import CheckpointOptions
 from rl.core.checkpoint.rng import GlobalRNGState
+from rl.core.checkpoint.snapshot import snapshot_of_state
 from rl.core.checkpoint.state_dict_adapter import StateDictCheckpointAdapter
 from rl.core.errors import CheckpointError, nearest
 
-__all__ = ["ComponentTable", "Stateful", "as_names", "give_state", "state_of"]
+__all__ = ["ComponentTable", "Stateful", "as_names", "give_state", "snapshot_of", "state_of"]
 
 
 @runtime_checkable
@@ -139,6 +142,17 @@ def state_of(name: str, component: Any) -> Any:  # noqa: ANN401
         f"Component `{name}` is a {type(component).__qualname__} without `state_dict` and "
         "`load_state_dict`: give it both, or use `save` and `load`."
     )
+
+
+def snapshot_of(name: str, component: Any) -> Callable[[], object]:  # noqa: ANN401
+    """Note what a component holds, and return the function that brings it back.
+
+    Raises:
+        CheckpointError: it has no `state_dict`.
+    """
+    if isinstance(component, Stateful):
+        return snapshot_of_state(component)
+    return partial(replace_in_place, component, copy.deepcopy(state_of(name, component)))
 
 
 def give_state(component: Any, state: Any) -> None:  # noqa: ANN401

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rl.core.checkpoint.adapter import CheckpointAdapter
 from rl.core.checkpoint.component_table import ComponentTable
 from rl.core.checkpoint.load_result import (
     CheckpointLoadResult,
@@ -17,6 +15,7 @@ from rl.core.checkpoint.load_result import (
     refusal,
 )
 from rl.core.checkpoint.options import CheckpointOptions
+from rl.core.checkpoint.undo import Undo
 from rl.core.errors import CheckpointError
 
 __all__ = ["restore_components", "save_component"]
@@ -79,51 +78,56 @@ def restore_components(
             keeps what it had.
 
     Raises:
-        CheckpointError: a component refused its state, or could not be brought back if it did.
+        CheckpointError: a component refused its state, or could not be brought back if it did. A
+            note of the error names components that refused even what they held.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="rl-checkpoint-") as scratch,
-        ExitStack() as undo,
-    ):
-        # undone backwards, since components may share tensors
-        undo.callback(_forget, result)
-        for index, (name, folder) in enumerate(folders.items()):
-            component, adapter = table.components[name], table.adapter_of(name)
-            chosen, held = options[name], Path(scratch) / str(index)
-            held.mkdir()
-            bring_back = _snapshot(name, component, adapter, held, chosen)
-            undo.callback(bring_back)
-            try:
-                args, kwargs = tuple(chosen.load_args or ()), dict(chosen.load_kwargs or {})
-                value = adapter.load(component, folder, args=args, kwargs=kwargs, **read)
-            except Exception as error:
-                result.incompatible[name] = str(error)
-                if level == "error":
-                    raise CheckpointError(refusal(name, error), result) from error
-                bring_back()
-                continue
-            result.loaded.add(name)
-            if value is not None:
-                result.values[name] = value
-        undo.pop_all()
+    undo = Undo()
+    with tempfile.TemporaryDirectory(prefix="rl-checkpoint-") as scratch:
+        try:
+            for index, (name, folder) in enumerate(folders.items()):
+                held = Path(scratch) / str(index)
+                held.mkdir()
+                bring_back = _snapshot(name, table, held, options[name])
+                undo.note(name, bring_back)
+                try:
+                    value = _load(name, table, folder, options[name], read)
+                except Exception as error:
+                    result.incompatible[name] = str(error)
+                    if level == "error":
+                        raise CheckpointError(refusal(name, error), result) from error
+                    bring_back()
+                    continue
+                result.loaded.add(name)
+                if value is not None:
+                    result.values[name] = value
+        except BaseException as error:
+            result.loaded.clear()
+            result.values.clear()
+            told = undo.run()
+            if told:
+                error.add_note(told.strip())
+            raise
+
+
+def _load(
+    name: str,
+    table: ComponentTable,
+    folder: Path,
+    options: CheckpointOptions,
+    read: Mapping[str, Any],
+) -> Any:  # noqa: ANN401
+    args, kwargs = tuple(options.load_args or ()), dict(options.load_kwargs or {})
+    adapter, component = table.adapter_of(name), table.components[name]
+    return adapter.load(component, folder, args=args, kwargs=kwargs, **read)
 
 
 def _snapshot(
-    name: str,
-    component: object,
-    adapter: CheckpointAdapter,
-    folder: Path,
-    options: CheckpointOptions,
+    name: str, table: ComponentTable, folder: Path, options: CheckpointOptions
 ) -> Callable[[], object]:
     try:
-        return adapter.snapshot(component, folder, options)
+        return table.adapter_of(name).snapshot(table.components[name], folder, options)
     except Exception as error:
         raise CheckpointError(
             f"Component `{name}` is not loaded, nor is any other: what it holds now could not be "
             f"noted, to bring it back if need be: {error} Give it an adapter with a `snapshot`."
         ) from error
-
-
-def _forget(result: CheckpointLoadResult) -> None:
-    result.loaded.clear()
-    result.values.clear()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +12,7 @@ from rl.core.checkpoint.adapter import CheckpointAdapter
 from rl.core.checkpoint.container import COMPRESSIONS
 from rl.core.checkpoint.options import CheckpointOptions
 from rl.core.checkpoint.payload import StateDictFormat, read_payload, write_payload
+from rl.core.checkpoint.snapshot import snapshot_of_state
 from rl.core.errors import CheckpointError, nearest
 
 __all__ = ["StateDictCheckpointAdapter"]
@@ -120,11 +119,5 @@ class StateDictCheckpointAdapter(CheckpointAdapter):
         options: CheckpointOptions,
     ) -> Callable[[], object]:
         """Copy the state in memory."""
-        state = component.state_dict(*(options.save_args or ()), **(options.save_kwargs or {}))
-        # `state_dict` refers to live tensors, so what a failure restores must be a copy
-        return partial(
-            component.load_state_dict,
-            copy.deepcopy(state),
-            *(options.load_args or ()),
-            **(options.load_kwargs or {}),
-        )
+        del path
+        return snapshot_of_state(component, options)

@@ -17,6 +17,7 @@ from tensordict import (
     TensorDict,
     TensorDictBase,
 )
+from torch.nn.parameter import is_lazy
 
 from rl.core.errors import CheckpointError
 
@@ -124,6 +125,11 @@ class TreeWriter:
         return {"$array": {"name": name, "dtype": value.dtype.str, "shape": list(value.shape)}}
 
     def _tensor(self, value: torch.Tensor, path: tuple[str, ...]) -> dict[str, Any]:
+        if is_lazy(value):
+            raise CheckpointError(
+                f"Field `{_show(path)}` has no values yet: its layer takes its size from the first "
+                "batch. Call the module once on data, then save."
+            )
         if value.layout is not torch.strided or value.is_quantized or value.is_meta:
             raise CheckpointError(
                 f"Field `{_show(path)}` is a {value.layout} tensor on {value.device}, which a "
