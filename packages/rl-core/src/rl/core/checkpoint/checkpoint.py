@@ -72,6 +72,7 @@ class Checkpoint:
         CheckpointError: a setting is unknown, or a component of a kind that needs an adapter.
 
     Example:
+        >>> import tempfile
         >>> policy = torch.nn.Linear(2, 1)
         >>> optim = torch.optim.Adam(policy.parameters())
         >>> checkpoint = Checkpoint(policy=policy, optim=optim, config={"lr": 1e-3})

@@ -28,6 +28,7 @@ class Stateful(Protocol):
     """What a checkpoint saves: modules, optimizers, collectors, buffers, transforms, samplers.
 
     Example:
+        >>> import torch
         >>> isinstance(torch.nn.Linear(1, 1), Stateful), isinstance({}, Stateful)
         (True, False)
     """
