@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from rl.core.checkpoint import (
     Checkpoint,
@@ -252,6 +253,36 @@ def test_a_save_that_fails_leaves_the_one_before(container, tmp_path):
     assert progress == {"frames": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["saved"]
     assert container == "archive" or len(list(path.iterdir())) == 2
+
+
+def test_a_first_save_that_fails_leaves_nothing(container, tmp_path):
+    checkpoint = Checkpoint(format=container, a={"x": 1}, hook={"f": print})
+    with pytest.raises(CheckpointError, match="Field `f` is a builtin_function"):
+        checkpoint.save(tmp_path / "saved")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_note_names_who_refused_even_what_it_held(tmp_path):
+    class Refuses(Counter):
+        def load_state_dict(self, state_dict):
+            raise ValueError("never.")
+
+    a = Counter(5)
+    Checkpoint(a=Counter(1), b=Refuses(1)).save(tmp_path)
+    with pytest.raises(CheckpointError, match="`b` refuses its saved state") as error:
+        Checkpoint(a=a, b=Refuses(2)).load(tmp_path)
+    assert error.value.__notes__ == [
+        "Component `b` could not be brought back to what it held: never."
+    ]
+    assert a.count == 5
+
+
+def test_a_tensordict_is_a_component(tmp_path):
+    td = TensorDict(x=torch.arange(3), nested=TensorDict(y=torch.ones(3, 2)), batch_size=[3])
+    other = td.clone().zero_()
+    Checkpoint(td=td).save(tmp_path)
+    Checkpoint(td=other).load(tmp_path)
+    assert (other == td).all()
 
 
 def test_only_paths_of_this_machine():

@@ -72,15 +72,17 @@ def write_directory(path: Path, fill: Fill, header: dict[str, Any]) -> None:
         )
     if (path / MANIFEST).exists():
         _refuse_foreign(path / MANIFEST, read_bytes(path / MANIFEST))
+    first = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
     generation = path / f"components-{secrets.token_hex(8)}"
     generation.mkdir()
     try:
         body = _body(generation, fill, header)
     except BaseException:
-        shutil.rmtree(generation, ignore_errors=True)
+        shutil.rmtree(path if first else generation, ignore_errors=True)
         raise
     sync(path)
+    sync(path.parent)
     write_atomic(path / MANIFEST, encode_manifest(FORMAT, VERSION, body))
     for stale in path.iterdir():
         if _GENERATION.fullmatch(stale.name) and stale != generation:

@@ -33,6 +33,7 @@ class CheckpointRotation:
     """A folder of checkpoints that keeps the newest ones, and the best.
 
     The metric is read from the manifests, so that a program that starts again knows which is best.
+    One process at a time may save to it.
 
     Args:
         directory: holds one `<prefix>-<step>` folder, or `<prefix>-<step>.zip`, per checkpoint.
