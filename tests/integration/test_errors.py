@@ -254,15 +254,16 @@ def test_killed_worker_in_a_collector():
 def test_truncated_checkpoint_file(tmp_path):
     checkpoint = Checkpoint(policy=nn.Linear(16, 16))
     checkpoint.save(tmp_path / "whole")
-    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert any(name.endswith(".safetensors") for name in names)
-    for name in names:
-        folder = tmp_path / f"cut-{name}"
+    files = [p for p in sorted((tmp_path / "whole").rglob("*")) if p.is_file()]
+    assert {file.suffix for file in files} == {".json", ".safetensors"}
+    for index, file in enumerate(files):
+        folder = tmp_path / f"cut-{index}"
         shutil.copytree(tmp_path / "whole", folder)
-        content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[: len(content) // 2])
+        victim = folder / file.relative_to(tmp_path / "whole")
+        content = victim.read_bytes()
+        victim.write_bytes(content[: len(content) // 2])
         nn.init.ones_(checkpoint.components["policy"].weight)
-        with pytest.raises(CheckpointError, match=re.escape(name)):
+        with pytest.raises(CheckpointError, match=re.escape(str(victim))):
             checkpoint.load(folder)
         assert (checkpoint.components["policy"].weight == 1).all()
     checkpoint.load(tmp_path / "whole")

@@ -1,4 +1,7 @@
+from collections import Counter
+
 import torch
+from tensordict import TensorDict
 
 from rl.core.checkpoint.tree import TreeReader, TreeWriter
 
@@ -38,3 +41,25 @@ def test_reader_keeps_shared_raw_tensors_shared():
     first, second = TreeReader(writer.tensors).decode(tree)
     first[0] = 1
     assert second[0] == 1
+
+
+def test_what_a_state_dict_notes_beside_its_keys_is_kept():
+    """A batch norm's version, and which keys of a TensorDict are nested."""
+    for source in (
+        torch.nn.Sequential(torch.nn.BatchNorm1d(2)),
+        TensorDict(a=TensorDict(b=torch.ones(3, 1)), batch_size=[3]),
+    ):
+        writer = TreeWriter()
+        state = source.state_dict()
+        tree = writer.encode(state)
+        found = TreeReader(writer.tensors).decode(tree)
+        assert found._metadata == state._metadata
+        assert list(found) == list(state)
+        source.load_state_dict(found)
+
+
+def test_counters_count_after_reading():
+    writer = TreeWriter()
+    tree = writer.encode({"milestones": Counter([2, 3, 3])})
+    found = TreeReader({}).decode(tree)["milestones"]
+    assert sorted(found.elements()) == [2, 3, 3]

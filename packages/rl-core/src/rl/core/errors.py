@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "CheckpointError",
@@ -55,7 +56,21 @@ class WorkerError(RLError, RuntimeError):
 
 
 class CheckpointError(RLError, OSError):
-    """A saved artefact is damaged, foreign or incomplete; the message names file and field."""
+    """A saved artefact is damaged, foreign or incomplete; the message names file and field.
+
+    Args:
+        message: what is wrong and what to do.
+        result: the `CheckpointLoadResult` of a load that failed, when there is one.
+
+    Example:
+        >>> error = CheckpointError("The file is damaged.")
+        >>> str(error), error.result
+        ('The file is damaged.', None)
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:  # noqa: ANN401
+        super().__init__(message)
+        self.result = result
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from tensordict import (
     TensorDict,
     TensorDictBase,
 )
+from torch.nn.parameter import is_lazy
 
 from rl.core.errors import CheckpointError
 
@@ -85,6 +87,9 @@ class TreeWriter:
             (torch.Tensor, self._tensor),
             (TensorDictBase, self._tensordict),
             (NonTensorData, self._nontensor),
+            (OrderedDict, self._ordered),
+            # a scheduler's milestones: what it is read back as must count too
+            (Counter, lambda value, path: {"$counter": self._mapping(dict(value), path)}),
             (Mapping, self._mapping),
             (torch.Size, lambda value, path: {"$size": list(value)}),
             (list, self._sequence),
@@ -113,6 +118,14 @@ class TreeWriter:
         # JSON keys are strings: other keys (an optimizer's int ids) are kept as pairs
         return {"$dict": [[self.encode(key, (*path, "<key>")), item] for key, item in encoded]}
 
+    def _ordered(self, value: OrderedDict, path: tuple[str, ...]) -> dict[str, Any]:
+        tree = self._mapping(value, path)
+        # modules note their versions there, and a TensorDict which keys are nested
+        metadata = getattr(value, "_metadata", None)
+        if metadata is None:
+            return tree
+        return {"$state_dict": [tree, self.encode(metadata, (*path, "_metadata"))]}
+
     def _array(self, value: np.ndarray, path: tuple[str, ...]) -> dict[str, Any]:
         if value.dtype.kind not in "biufc" or not value.dtype.isnative:
             raise CheckpointError(
@@ -126,6 +139,11 @@ class TreeWriter:
         return {"$array": {"name": name, "dtype": value.dtype.str, "shape": list(value.shape)}}
 
     def _tensor(self, value: torch.Tensor, path: tuple[str, ...]) -> dict[str, Any]:
+        if is_lazy(value):
+            raise CheckpointError(
+                f"Field `{_show(path)}` has no values yet: its layer takes its size from the first "
+                "batch. Call the module once on data, then save."
+            )
         if value.layout is not torch.strided or value.is_quantized or value.is_meta:
             raise CheckpointError(
                 f"Field `{_show(path)}` is a {value.layout} tensor on {value.device}, which "
@@ -200,6 +218,8 @@ class TreeReader:
             "$array": self._array,
             "$scalar": lambda body: self._array(body)[()],
             "$tuple": lambda body: tuple(self.decode(item) for item in body),
+            "$state_dict": self._state_dict,
+            "$counter": lambda body: Counter(self.decode(body)),
             "$dict": lambda body: {self.decode(k): self.decode(v) for k, v in body},
             "$size": torch.Size,
             "$float": float,
@@ -238,6 +258,12 @@ class TreeReader:
                 "`pip install --upgrade rl-core`."
             )
         return self._decoders[mark](node[mark])
+
+    def _state_dict(self, body: list[Any]) -> OrderedDict[Any, Any]:
+        items, metadata = body
+        state = OrderedDict(self.decode(items))
+        state._metadata = OrderedDict(self.decode(metadata))  # type: ignore[attr-defined]
+        return state
 
     def _tensor(self, name: str) -> torch.Tensor:
         if name not in self._tensors:

@@ -11,7 +11,7 @@ from importlib import metadata
 
 from rl.core.contract.version import VERSION
 from rl.core.optional import optional
-from rl.core.runs.result import WHEELS
+from rl.core.provenance import WHEELS
 
 requirements = optional("packaging.requirements", extra="rl-core[cli]")
 

@@ -1,36 +1,15 @@
-"""What a finished run reports: evaluation, result, and the versions it ran with."""
+"""What a finished run reports: evaluation and result."""
 
 from __future__ import annotations
 
 import math
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["WHEELS", "Evaluation", "Result", "versions"]
-
-WHEELS = ("rl-core", "rl-envs", "rl-data", "rl-objectives", "rl-llm", "rl-distributed")
-_LIBRARIES = ("torch", "tensordict", "numpy", "safetensors", "gymnasium", "ray", "transformers")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of python, of the installed wheels and of what they stand on.
-
-    Example:
-        >>> "python" in versions() and "torch" in versions()
-        True
-    """
-    found = {"python": platform.python_version()}
-    for name in (*WHEELS, *_LIBRARIES, "vllm"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+__all__ = ["Evaluation", "Result"]
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from rl.core.checkpoint.checkpoint import Stateful
+from rl.core.checkpoint.component_table import Stateful
 from rl.core.checkpoint.files import MANIFEST, load_state, save_state, write_atomic
 from rl.core.errors import CheckpointError, RLError
 from rl.core.optional import is_module_available
+from rl.core.provenance import versions
 from rl.core.runs.config import config_to_json
 from rl.core.runs.curve import RETURN_KEY, draw_curve
 from rl.core.runs.lock import RunLock
 from rl.core.runs.metrics import MetricsLog, as_number, read_metrics
-from rl.core.runs.result import Evaluation, Result, versions
+from rl.core.runs.result import Evaluation, Result
 
 __all__ = ["Reporter", "Run", "RunExistsError", "RunStopped", "read_run_file"]
 

@@ -178,10 +178,12 @@ class LazygSDEModule(LazyModuleMixin, gSDEModule):
             super().reset_parameters()
 
     def initialize_parameters(self, mu: Tensor, state: Tensor, eps: Tensor | None = None) -> None:
-        """Take the sizes from `mu` and `state`."""
+        """Take the sizes from `mu` and `state`, or from a state that was loaded before."""
         del eps
-        if self.has_uninitialized_params():
-            with torch.no_grad():
-                self.action_dim, self.state_dim = mu.shape[-1], state.shape[-1]
-                self.log_sigma.materialize((self.action_dim, self.state_dim))
-                self.reset_parameters()
+        if not self.has_uninitialized_params():
+            self.action_dim, self.state_dim = self.log_sigma.shape
+            return
+        with torch.no_grad():
+            self.action_dim, self.state_dim = mu.shape[-1], state.shape[-1]
+            self.log_sigma.materialize((self.action_dim, self.state_dim))
+            self.reset_parameters()

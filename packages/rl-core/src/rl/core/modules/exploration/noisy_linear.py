@@ -150,8 +150,9 @@ class NoisyLazyLinear(LazyModuleMixin, NoisyLinear):
             super().reset_noise()
 
     def initialize_parameters(self, x: Tensor) -> None:
-        """Take the input size from `x` and draw parameters and noise."""
+        """Take the input size from `x`, or a loaded state, and draw parameters and noise."""
         if not self.has_uninitialized_params():
+            self.in_features = self.weight_mu.shape[-1]
             return
         with torch.no_grad():
             self.in_features = x.shape[-1]
