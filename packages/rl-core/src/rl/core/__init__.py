@@ -124,6 +124,7 @@ from rl.core.runs import (
     read_metrics,
     versions,
 )
+from rl.core.scan import linear_recurrence
 from rl.core.seeding import (
     rng_state,
     seed_generator,
@@ -293,6 +294,7 @@ __all__ = [
     "inv_softplus",
     "is_module_available",
     "is_tensor_collection",
+    "linear_recurrence",
     "load_recipe",
     "load_state",
     "logger",

@@ -2,6 +2,8 @@
 
 from rl.core.contract.version import require_contract
 from rl.data.buffers import (
+    HERReplayBuffer,
+    HindsightStrategy,
     PrioritizedReplayBuffer,
     ReplayBuffer,
     TensorDictPrioritizedReplayBuffer,
@@ -27,6 +29,16 @@ from rl.data.storages import (
     Storage,
     TensorStorage,
 )
+from rl.data.transforms import (
+    ActionChunkTransform,
+    BurnInTransform,
+    DensifyReward,
+    MultiStep,
+    MultiStepTransform,
+    NextStateReconstructor,
+    Reward2GoTransform,
+    StackFrames,
+)
 from rl.data.trees import (
     MinSegmentTreeFp32,
     MinSegmentTreeFp64,
@@ -45,6 +57,11 @@ from rl.data.writers import (
 require_contract("rl-data", 1)
 
 __all__ = [
+    "ActionChunkTransform",
+    "BurnInTransform",
+    "DensifyReward",
+    "HERReplayBuffer",
+    "HindsightStrategy",
     "ImmutableDatasetWriter",
     "LambdaScheduler",
     "LazyMemmapStorage",
@@ -54,15 +71,20 @@ __all__ = [
     "MinSegmentTreeFp32",
     "MinSegmentTreeFp64",
     "MinTree",
+    "MultiStep",
+    "MultiStepTransform",
+    "NextStateReconstructor",
     "ParameterScheduler",
     "PrioritizedReplayBuffer",
     "PrioritizedSampler",
     "RandomSampler",
     "ReplayBuffer",
+    "Reward2GoTransform",
     "RoundRobinWriter",
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
+    "StackFrames",
     "StepScheduler",
     "Storage",
     "SumSegmentTreeFp32",

@@ -124,12 +124,9 @@ class TensorDictReplayBuffer(ReplayBuffer):
                 data.set(key, stack_index(value))
         return data
 
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        """Return rows, with their `"index"`, transformed as batches are."""
-        with self._lock:
-            data = super().__getitem__(index)
-            if is_tensor_collection(data) and self._storage.ndim == 1:
-                data.set("index", torch.arange(len(self))[index])
+    def _note_index(self, data: Any, index: Any) -> Any:  # noqa: ANN401
+        if is_tensor_collection(data) and self._storage.ndim == 1:
+            data.set("index", torch.arange(len(self))[index])
         return data
 
     def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
