@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from rl.core.contract.keys import NestedKey, as_key_list, in_next, sibling
 from rl.core.errors import MissingKeyError, SpecError
 from rl.data.transforms.n_step import n_step_return, steps_ahead, take_ahead
-from rl.data.transforms.trajectories import padding_mask, time_dimension, trajectory_ends
+from rl.data.transforms.trajectories import (
+    any_feature,
+    padding_mask,
+    time_dimension,
+    trajectory_ends,
+)
 
 __all__ = ["MultiStep", "NStepRule"]
 
@@ -83,7 +88,7 @@ class NStepRule:
         steps = steps.unsqueeze(-1)
         result.set("steps_to_next_obs", steps)
         result.set("gamma", self.gamma ** steps.to(following.get(self.reward_keys[0]).dtype))
-        nonterminal = ~terminated.reshape(*data.shape, -1).any(-1, keepdim=True)
+        nonterminal = ~any_feature(terminated, data.ndim).unsqueeze(-1)
         mask = padding_mask(data, self.mask_key)
         if mask is not None:
             nonterminal = nonterminal & mask.unsqueeze(-1)

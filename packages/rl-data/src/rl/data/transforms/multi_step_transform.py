@@ -14,7 +14,7 @@ from rl.core.specs import Composite
 from rl.data.transforms.memory import WriteMemory
 from rl.data.transforms.multi_step import NStepRule
 from rl.data.transforms.n_step import steps_ahead
-from rl.data.transforms.trajectories import TRAJ_KEY, time_dimension
+from rl.data.transforms.trajectories import TRAJ_KEY, any_feature, time_dimension
 
 __all__ = ["MultiStepTransform"]
 
@@ -103,7 +103,7 @@ class MultiStepTransform(WriteMemory):
         order = None
         if ids is not None:
             # the steps of each trajectory become neighbours, in the order in which they came
-            order = ids.reshape(len(joined), -1)[:, 0].argsort(stable=True)
+            order = (ids if ids.ndim == 1 else ids.flatten(1)[:, 0]).argsort(stable=True)
             joined = joined[order]
         ends = self._rule.ends(joined, 0)
         result = self._rule(joined, ends, 0)
@@ -118,7 +118,7 @@ class MultiStepTransform(WriteMemory):
         """Return which returns no later step can change, `[T]` bool."""
         steps = steps_ahead(ends, self.n_steps, 0)
         last = torch.arange(len(ends), device=ends.device) + steps - 1
-        done = data.get(in_next(self._rule.done_key)).reshape(len(ends), -1).any(-1)
+        done = any_feature(data.get(in_next(self._rule.done_key)), 1)
         return (steps == self.n_steps) | done[last]
 
     def _join(self, data: TensorDictBase, dim: int) -> TensorDictBase:

@@ -15,7 +15,7 @@ from rl.core.contract.keys import NestedKey
 from rl.core.errors import MissingKeyError, RLError
 from rl.core.transform import Transform
 from rl.data.storages.tensor_storage import TensorStorage
-from rl.data.transforms.trajectories import TRAJ_KEY
+from rl.data.transforms.trajectories import TRAJ_KEY, any_feature
 from rl.data.writers.immutable import ImmutableDatasetWriter
 from rl.data.writers.round_robin import RoundRobinWriter
 
@@ -143,16 +143,15 @@ class Neighbours:
             `[n, count]` elements; those before the trajectory, or before the oldest row, are
             its first element. And whether each is a real one, `[n, count]` bool.
         """
-        found, real = [], []
-        current = elements
-        open_ = torch.ones_like(elements, dtype=torch.bool)
-        for _ in range(count):
-            before, follows = self._step(current, -1)
-            open_ = open_ & follows & ~self._ends_after(before)
+        found = elements.new_empty(len(elements), count)
+        real = torch.empty(len(elements), count, dtype=torch.bool)
+        current, open_ = elements, torch.ones(len(elements), dtype=torch.bool)
+        for place in reversed(range(count)):
+            before, exists = self._step(current, -1)
+            open_ = open_ & exists & ~self._ends_after(before)
             current = torch.where(open_, before, current)
-            found.append(current)
-            real.append(open_)
-        return torch.stack(found[::-1], 1), torch.stack(real[::-1], 1)
+            found[:, place], real[:, place] = current, open_
+        return found, real
 
     def following(self, elements: Tensor) -> tuple[Tensor, Tensor]:
         """Return the next element of each, and whether it is one of the same trajectory."""
@@ -196,11 +195,11 @@ class Neighbours:
     def _ends_after(self, elements: Tensor) -> Tensor:
         """Return whether each element is the last of its trajectory, in any shape."""
         flat = elements.reshape(-1)
-        ends = self.take(self._done_key, flat).reshape(len(flat), -1).any(-1)
+        ends = any_feature(self.take(self._done_key, flat), 1)
         if self._traj_key is not None:
             after = self._step(flat, 1)[0]
-            same = self.take(self._traj_key, flat) == self.take(self._traj_key, after)
-            ends = ends | ~same.reshape(len(flat), -1).all(-1)
+            other = self.take(self._traj_key, flat) != self.take(self._traj_key, after)
+            ends = ends | any_feature(other, 1)
         return ends.reshape(elements.shape).to(elements.device)
 
     def _walk(self, elements: Tensor, direction: int) -> Tensor:

@@ -14,7 +14,7 @@ from rl.core.errors import MissingKeyError, RLError, ShapeError, SpecError
 from rl.core.specs import Composite
 from rl.core.transform import Transform
 from rl.data.transforms.neighbours import Neighbours, buffer_of
-from rl.data.transforms.trajectories import TRAJ_KEY
+from rl.data.transforms.trajectories import TRAJ_KEY, any_feature
 
 __all__ = ["NextStateReconstructor"]
 
@@ -134,7 +134,7 @@ class NextStateReconstructor(Transform):
         after, known = rows.following(elements)
         if self.step_count_key is not None:
             now, then = (rows.take(self.step_count_key, e) for e in (elements, after))
-            known = known & (then == now + 1).reshape(len(now), -1).all(-1)
+            known = known & ~any_feature(then != now + 1, 1)
         states = [rows.take(key, after) for key in keys]
         shape = data.shape
         return [state.reshape(*shape, *state.shape[1:]) for state in states], known.reshape(shape)
@@ -150,12 +150,11 @@ class NextStateReconstructor(Transform):
         known = torch.ones(len(data), dtype=torch.bool)
         known[-1:] = False
         if self.done_key is not None and data.get(self.done_key, None) is not None:
-            known &= ~data.get(self.done_key).reshape(len(data), -1).any(-1)
+            known &= ~any_feature(data.get(self.done_key), 1)
         for key, step in ((self.traj_key, 0), (self.step_count_key, 1)):
             value = None if key is None else data.get(key, None)
             if value is not None:
-                same = value.roll(-1, 0) == value + step
-                known &= same.reshape(len(data), -1).all(-1)
+                known &= ~any_feature(value.roll(-1, 0) != value + step, 1)
         return [data.get(key).roll(-1, 0) for key in keys], known
 
     def _filled(self, key: NestedKey, state: Tensor, known: Tensor) -> Tensor:

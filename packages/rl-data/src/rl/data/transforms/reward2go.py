@@ -12,7 +12,7 @@ from rl.core.errors import RLError, ShapeError
 from rl.core.scan import linear_recurrence
 from rl.core.specs import Composite
 from rl.core.transform import Transform
-from rl.data.transforms.trajectories import time_dimension, trajectory_ends
+from rl.data.transforms.trajectories import any_feature, time_dimension, trajectory_ends
 
 __all__ = ["Reward2GoTransform", "reward_to_go"]
 
@@ -95,7 +95,7 @@ class Reward2GoTransform(Transform):
         truncated = tensordict.get(in_next(sibling(self.done_key, "truncated")), None)
         if truncated is not None:
             done = done | truncated
-            ends = ends | truncated.reshape(*tensordict.shape, -1).any(-1)
+            ends = ends | any_feature(truncated, tensordict.ndim)
         if not done.any():
             raise RLError(
                 f"No episode ends in the data, and `{name}` sums rewards to its end: collect whole "

@@ -9,7 +9,14 @@ from torch import Tensor
 from rl.core.contract.keys import NestedKey, in_next
 from rl.core.errors import MissingKeyError, ShapeError
 
-__all__ = ["TRAJ_KEY", "last_steps", "time_dimension", "trajectory_ends"]
+__all__ = [
+    "TRAJ_KEY",
+    "any_feature",
+    "last_steps",
+    "padding_mask",
+    "time_dimension",
+    "trajectory_ends",
+]
 
 TRAJ_KEY = ("collector", "traj_ids")
 MASK_KEYS = (("collector", "mask"), "mask")
@@ -61,7 +68,7 @@ def trajectory_ends(
             f"`{owner}` reads `{in_next(done_key)}`, which is not in the data (they have "
             f"{sorted(map(str, data.keys(True, True)))}): pass `done_key=...`."
         )
-    ends = done.reshape(*data.shape, -1).any(-1)
+    ends = any_feature(done, data.ndim)
     length = data.shape[time_dim]
     if length == 0:
         return ends
@@ -70,8 +77,8 @@ def trajectory_ends(
     before = changes.narrow(time_dim, 0, length - 1)
     ids = None if traj_key is None else data.get(traj_key, None)
     if ids is not None:
-        ids = ids.reshape(*data.shape, -1)[..., 0]
-        before |= ids.narrow(time_dim, 1, length - 1) != ids.narrow(time_dim, 0, length - 1)
+        later, earlier = (ids.narrow(time_dim, start, length - 1) for start in (1, 0))
+        before |= any_feature(later != earlier, data.ndim)
     if mask is not None:
         before |= ~mask.narrow(time_dim, 1, length - 1)
     return ends | changes
@@ -87,6 +94,16 @@ def padding_mask(data: TensorDictBase, mask_key: NestedKey | None = None) -> Ten
         if mask is not None:
             return mask.reshape(data.shape).bool()
     return None
+
+
+def any_feature(flag: Tensor, ndim: int) -> Tensor:
+    """Return whether any of a step's flags is set, `[*B]`, from `[*B, *F]` with `ndim` first.
+
+    Example:
+        >>> any_feature(torch.tensor([[False, True], [False, False]]), 1)
+        tensor([ True, False])
+    """
+    return flag.flatten(ndim).any(-1) if flag.ndim > ndim else flag
 
 
 def last_steps(ends: Tensor, time_dim: int) -> Tensor:
