@@ -49,6 +49,7 @@ def test_by_hand(stream):
     assert rb[:]["steps_to_next_obs"].flatten().tolist() == [3, 3, 3, 3, 2, 1]
 
 
+@settings(deadline=None)
 @given(KINDS, st.integers(1, 5), st.lists(st.integers(0, 40), max_size=5))
 def test_the_cut_into_batches_does_not_matter(stream, expected, read, kinds, n, cuts):
     data = stream([k > 0 for k in kinds], [k == 1 for k in kinds])
@@ -61,6 +62,7 @@ def test_the_cut_into_batches_does_not_matter(stream, expected, read, kinds, n, 
         assert read(rb[:]) == wanted
 
 
+@settings(deadline=None)
 @given(st.lists(KINDS.map(lambda k: (k * 12)[:12]), min_size=2, max_size=3), st.integers(1, 4))
 def test_several_envs_with_two_dimensions(stream, expected, read, kinds, n):
     data = stream([[k > 0 for k in row] for row in kinds], [[k == 1 for k in row] for row in kinds])
@@ -73,6 +75,7 @@ def test_several_envs_with_two_dimensions(stream, expected, read, kinds, n):
         assert read(stored[env]) == expected(data[env], n, 0.5)[: 12 - n + 1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=40))
 def test_several_envs_one_after_the_other(stream, expected, read, steps):
     """Steps of three envs in any order, told apart by the ids of their trajectories."""
@@ -174,7 +177,7 @@ def test_bad_input(stream):
         MultiStepTransform(2, 0.9).transform_output_spec(None)
 
 
-@settings(max_examples=20)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(4, 9), st.integers(1, 4))
 def test_wrap_around(stream, expected, read, size, n):
     """A small buffer keeps the newest complete transitions."""

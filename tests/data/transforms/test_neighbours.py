@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
 
@@ -44,6 +44,7 @@ def slow(done, t, first, newest):
     return start, end
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4).map(lambda k: k == 0), min_size=1, max_size=60))
 def test_against_a_slow_reference_after_wrap_around(done):
     rb = filled(done, 17)
@@ -65,6 +66,7 @@ def test_against_a_slow_reference_after_wrap_around(done):
             assert times[after[i]] == t + 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 25), st.integers(0, 3))
 def test_rows_of_several_envs(steps, seed):
     done = torch.rand(2, steps, generator=torch.Generator().manual_seed(seed)) < 0.2

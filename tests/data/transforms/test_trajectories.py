@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
 
@@ -52,6 +52,7 @@ def test_masks():
     assert padding_mask(data, "other") is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1))
 def test_last_steps(ends):
     ends[-1] = True

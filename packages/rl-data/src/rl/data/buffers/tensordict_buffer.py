@@ -125,9 +125,14 @@ class TensorDictReplayBuffer(ReplayBuffer):
         return data
 
     def _note_index(self, data: Any, index: Any) -> Any:  # noqa: ANN401
-        if is_tensor_collection(data) and self._storage.ndim == 1:
-            data.set("index", torch.arange(len(self))[index])
-        return data
+        storage = self._storage
+        if not is_tensor_collection(data) or (storage.ndim > 1 and not self._transform.reads_rows):
+            return data
+        numbers = torch.arange(len(self)).reshape(storage.num_rows, *storage.inner_shape)[index]
+        noted = stack_index(storage.unravel(numbers))
+        if self._dim_extend and numbers.ndim > self._dim_extend:
+            noted = noted.transpose(0, self._dim_extend)
+        return data.set("index", noted)
 
     def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
         """Overwrite rows; the sampler treats them as new."""
