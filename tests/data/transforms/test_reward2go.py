@@ -54,7 +54,7 @@ def test_truncated_ends_an_episode(stream):
 
 def test_bad_input(stream):
     with pytest.raises(RLError, match="collect whole episodes"):
-        Reward2GoTransform().inv(stream([0, 0]))
+        Reward2GoTransform().inv(stream([[0, 1], [0, 0]]))
     with pytest.raises(MissingKeyError, match="`Reward2GoTransform` reads `r`"):
         Reward2GoTransform(in_keys=["r"]).inv(stream([0, 1]))
     with pytest.raises(ShapeError, match="give as many"):

@@ -161,6 +161,24 @@ def test_a_rejected_batch_changes_no_stack():
     assert torch.equal(rb[:]["pixels"], data["pixels"][:1])
 
 
+def test_rows_of_several_envs_that_do_not_follow_each_other_raise():
+    """Two halves of the episodes of two envs, flattened: env 0, env 1, env 0, env 1."""
+    data = play([0] * 6, 3, envs=2)
+    data["is_init"] = torch.zeros(2, 6, 1, dtype=torch.bool)
+    data["is_init"][:, 0] = True
+    data["collector", "traj_ids"] = torch.tensor([[0], [1]]).expand(2, 6).clone()
+    rb = buffer(40)
+    rb.extend(data[:, :3].reshape(-1))
+    assert torch.equal(rb[:]["pixels"], data["pixels"][:, :3].reshape(-1, 1, 3))
+    rb.extend(data[:, 3:].reshape(-1))
+    with pytest.raises(RLError, match="`ndim=2`"):
+        rb[:]
+    rb = buffer(8, ndim=2)
+    for start in range(0, 6, 2):
+        rb.extend(data[:, start : start + 2])
+    assert torch.equal(rb[:]["pixels"][:, [2, 3, 0, 1]], data["pixels"][:, 2:])
+
+
 def test_bad_input():
     for wrong, fix in (((0, -1), "at least one"), ((2, 0), "negative"), ((2, -1), "constant")):
         with pytest.raises(SpecError, match=fix):

@@ -94,8 +94,7 @@ class Neighbours:
         cursor = getattr(writer, "cursor", 0)
         self._oldest = cursor if self._rows == storage.max_rows else 0
         self._done_key = done_key
-        known = traj_key is not None and self.columns.get(traj_key, None) is not None
-        self._traj_key = traj_key if known else None
+        self._traj_key = traj_key if traj_key is not None and self.stores(traj_key) else None
         self._column(self.columns, done_key)
 
     def take(self, key: NestedKey, elements: Tensor) -> Tensor:
@@ -157,6 +156,14 @@ class Neighbours:
         """Return the next element of each, and whether it is one of the same trajectory."""
         after, exists = self._step(elements, 1)
         return after, exists & ~self._ends_after(elements)
+
+    def has_row_before(self, elements: Tensor) -> Tensor:
+        """Return whether anything is known of the row before each, of whatever trajectory."""
+        return self._step(elements, -1)[1]
+
+    def stores(self, key: NestedKey) -> bool:
+        """Return whether the rows have an entry."""
+        return self.columns.get(key, None) is not None
 
     def steps_to_end(self, elements: Tensor) -> Tensor:
         """Return how many elements of the same trajectory are stored after each, `[n]` int64."""

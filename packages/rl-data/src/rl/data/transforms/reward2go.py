@@ -40,8 +40,9 @@ def reward_to_go(reward: Tensor, ends: Tensor, gamma: float | Tensor, time_dim: 
 class Reward2GoTransform(Transform):
     """Write the discounted sum of rewards to the end of the episode, on the way into a buffer.
 
-    The sum of steps whose episode does not end in the data goes to the end of the data. It can also
-    be a collector's `postproc=Reward2GoTransform(...).inv`.
+    The sum of the last steps, whose episode does not end in the data, goes to the end of the data;
+    a row in which no episode ends raises. It can also be a collector's
+    `postproc=Reward2GoTransform(...).inv`.
 
     Args:
         gamma: discount.
@@ -96,10 +97,10 @@ class Reward2GoTransform(Transform):
         if truncated is not None:
             done = done | truncated
             ends = ends | any_feature(truncated, tensordict.ndim)
-        if not done.any():
+        if not any_feature(done, tensordict.ndim).any(dim).all():
             raise RLError(
-                f"No episode ends in the data, and `{name}` sums rewards to its end: collect whole "
-                "episodes, or more frames per batch than an episode has steps."
+                f"`{name}` sums rewards to the end of the episode, and a row of the data has no "
+                "end: collect whole episodes, or more frames per batch than an episode has steps."
             )
         for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
             reward = tensordict.get(in_key, None)

@@ -13,7 +13,7 @@ from rl.core.errors import MissingKeyError, RLError, ShapeError, SpecError
 from rl.core.specs import Composite
 from rl.data.transforms.memory import WriteMemory
 from rl.data.transforms.neighbours import Neighbours, buffer_of
-from rl.data.transforms.trajectories import TRAJ_KEY
+from rl.data.transforms.trajectories import TRAJ_KEY, any_feature
 
 __all__ = ["StackFrames"]
 
@@ -41,6 +41,8 @@ class StackFrames(WriteMemory):
         padding_value: see `padding`.
         done_key: the stored flag that ends an episode; `("next", "done")` by default.
         traj_key: stored ids of trajectories, used where there are some.
+        init_key: the stored flag of first steps (`InitTracker` writes it), used where there is one
+            to find rows that do not follow each other; they raise.
 
     Reads:
         index: `[batch]` or `[batch, ndim]`, as a `TensorDictReplayBuffer` notes it.
@@ -67,7 +69,7 @@ class StackFrames(WriteMemory):
     #: reads rows that are not in the batch
     reads_rows = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         N: int,  # noqa: N803 (as `CatFrames`)
         dim: int,
@@ -78,6 +80,7 @@ class StackFrames(WriteMemory):
         *,
         done_key: NestedKey = ("next", "done"),
         traj_key: NestedKey | None = TRAJ_KEY,
+        init_key: NestedKey | None = "is_init",
     ) -> None:
         if N < 1:
             raise SpecError(f"`N` is {N}: stack at least one frame.")
@@ -93,6 +96,7 @@ class StackFrames(WriteMemory):
         self.padding_value = padding_value
         self.done_key = done_key
         self.traj_key = traj_key
+        self.init_key = init_key
 
     # ---------------------------------------------------------------- writing
 
@@ -144,6 +148,7 @@ class StackFrames(WriteMemory):
         rows = self._rows()
         elements = buffer.storage.ravel(index).reshape(-1)
         before, real = rows.previous(elements, self.N - 1)
+        self._check_starts(rows, before, real)
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             frame = tensordict.get(in_key, None)
             if frame is None:
@@ -164,6 +169,19 @@ class StackFrames(WriteMemory):
             owner="StackFrames",
             past=self.memory,
         )
+
+    def _check_starts(self, rows: Neighbours, before: Tensor, real: Tensor) -> None:
+        """Raise if a stack begins where the rows say that no episode does."""
+        if self.init_key is None or not rows.stores(self.init_key) or self.N == 1:
+            return
+        starts = before[:, 0][~real[:, 0]]
+        starts = starts[rows.has_row_before(starts)]
+        if not any_feature(rows.take(self.init_key, starts), 1).all():
+            raise RLError(
+                f"A row continues an episode (`{self.init_key}` is false), and the row before it "
+                "is of another: write several envs into a storage with `ndim=2`, and all steps of "
+                "an episode in their order."
+            )
 
     def _frames(
         self, rows: Neighbours, key: NestedKey, elements: Tensor, before: Tensor, real: Tensor
@@ -192,8 +210,11 @@ class StackFrames(WriteMemory):
             return
         known = 0 if self.memory is None else len(self.memory)
         first = max(overwritten - (self.N - 1), -known)
-        keys = list(dict.fromkeys(map(_root, self.in_keys)))
-        self.memory = self._rows().rows(torch.arange(first, overwritten), keys)
+        rows = self._rows()
+        keys = [_root(key) for key in self.in_keys]
+        if self.init_key is not None and rows.stores(self.init_key):
+            keys.append(self.init_key)
+        self.memory = rows.rows(torch.arange(first, overwritten), keys)
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """Refuse to work in an env.
