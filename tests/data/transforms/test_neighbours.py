@@ -13,7 +13,7 @@ from rl.data import (
     RoundRobinWriter,
     TensorDictReplayBuffer,
 )
-from rl.data.transforms.neighbours import Neighbours, buffer_of
+from rl.data.transforms.neighbours import Neighbours, _Flags, buffer_of
 
 DONE = ("next", "done")
 
@@ -86,6 +86,13 @@ def test_a_long_trajectory_is_walked_in_blocks():
     assert rows.steps_from_start(at).tolist() == [0, 63, 64, 500, 700, 0, 98]
 
 
+def test_a_flag_with_several_entries():
+    done = torch.tensor([[False, False], [False, True], [False, False]])
+    rb = TensorDictReplayBuffer(storage=LazyTensorStorage(9))
+    rb.extend(TensorDict({"next": {"done": done}}, [3]))
+    assert neighbours(rb).steps_to_end(torch.arange(3)).tolist() == [1, 0, 0]
+
+
 def test_ids_tell_trajectories_apart():
     rb = TensorDictReplayBuffer(storage=LazyTensorStorage(9))
     done = torch.zeros(4, 1, dtype=torch.bool)
@@ -111,15 +118,19 @@ def test_the_past_continues_the_rows():
     assert rows.rows(torch.tensor([-2, -1, 0]), ["t"])["t"].tolist() == [0, 1, 2]
 
 
-def test_the_number_of_rows_is_no_cost():
-    """Only the entries of the elements asked for are read, whatever is stored."""
+def test_the_number_of_rows_is_no_cost(monkeypatch):
+    """Only flags within a run of the end of the trajectory are read, whatever is stored."""
     rb = filled([False] * 9 + [True], 100_000, storage=LazyMemmapStorage, chunk=10)
-    rows = neighbours(rb)
-    reads = []
-    take = rows.take
-    rows.take = lambda key, elements: reads.append(elements.numel()) or take(key, elements)
+    rows, read = neighbours(rb), []
+    between = _Flags.between
+    monkeypatch.setattr(
+        _Flags,
+        "between",
+        lambda self, low, high, env: read.append(high - low) or between(self, low, high, env),
+    )
     rows.steps_to_end(torch.arange(4))
-    assert sum(reads) <= 4 * 64
+    assert len(read) == 4
+    assert max(read) <= 256
 
 
 def test_bad_input():

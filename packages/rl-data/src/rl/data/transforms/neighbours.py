@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase, is_tensor_collection
 from torch import Tensor
@@ -21,7 +22,7 @@ from rl.data.writers.round_robin import RoundRobinWriter
 
 __all__ = ["Neighbours", "buffer_of"]
 
-_BLOCK = 64
+_RUN = 256
 
 
 def buffer_of(transform: Transform) -> Any:  # noqa: ANN401 (a buffer, which imports transforms)
@@ -88,13 +89,13 @@ class Neighbours:
         self._owner = owner
         self._inner = storage.inner_size
         self._dims = storage.ndim
-        self._rows = storage.num_rows
+        self.num_rows = storage.num_rows
         self._past = past
         self._past_rows = 0 if past is None else len(past)
         cursor = getattr(writer, "cursor", 0)
-        self._oldest = cursor if self._rows == storage.max_rows else 0
-        self._done_key = done_key
-        self._traj_key = traj_key if traj_key is not None and self.stores(traj_key) else None
+        self.oldest = cursor if self.num_rows == storage.max_rows else 0
+        self.done_key = done_key
+        self.traj_key = traj_key if traj_key is not None and self.stores(traj_key) else None
         self._column(self.columns, done_key)
 
     def take(self, key: NestedKey, elements: Tensor) -> Tensor:
@@ -106,20 +107,26 @@ class Neighbours:
         column = self._column(self.columns, key)
         place = elements.to(column.device)
         if not self._past_rows:
-            return column[place]
-        total = self._rows * self._inner
-        taken = column[place.clamp(max=total - 1)]
+            return column.index_select(0, place)
+        total = self.num_rows * self._inner
+        taken = column.index_select(0, place.clamp(max=total - 1))
         old = place >= total
         if old.any():
             taken[old] = self._column(self._past, key)[place[old] - total].to(taken.device)
         return taken
+
+    def by_row(self, key: NestedKey) -> Tensor:
+        """Return a column as `[rows, elements of a row]`, with a last dimension if it has more."""
+        column = self._column(self.columns, key)
+        column = column.reshape(self.num_rows, self._inner, -1)
+        return column.squeeze(-1)
 
     def rows(self, ages: Tensor, keys: list[NestedKey]) -> TensorDictBase:
         """Return entries of whole rows by their age, `[rows, *inner]`; 0 is the oldest stored."""
         env = torch.arange(self._inner)
         elements = self._element(ages[:, None], env).reshape(-1)
         shape = [len(ages), *self.columns.shape[1 : self._dims]]
-        wanted = [*keys, self._done_key, *([] if self._traj_key is None else [self._traj_key])]
+        wanted = [*keys, self.done_key, *([] if self.traj_key is None else [self.traj_key])]
         result = TensorDict({}, shape)
         for key in dict.fromkeys(wanted):
             taken = self.take(key, elements)
@@ -181,51 +188,86 @@ class Neighbours:
 
     def _age(self, elements: Tensor) -> Tensor:
         row = elements // self._inner
-        age = (row - self._oldest) % self._rows
+        age = (row - self.oldest) % self.num_rows
         if not self._past_rows:
             return age
-        return torch.where(row < self._rows, age, row - self._rows - self._past_rows)
+        return torch.where(row < self.num_rows, age, row - self.num_rows - self._past_rows)
 
     def _element(self, age: Tensor, env: Tensor) -> Tensor:
-        row = (self._oldest + age) % self._rows
+        row = (self.oldest + age) % self.num_rows
         if self._past_rows:
-            row = torch.where(age < 0, self._rows + self._past_rows + age, row)
+            row = torch.where(age < 0, self.num_rows + self._past_rows + age, row)
         return row * self._inner + env
 
     def _step(self, elements: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the elements a row away, and whether they are stored; else the same ones."""
         age = self._age(elements) + step
-        exists = (age >= -self._past_rows) & (age < self._rows)
-        moved = self._element(age.clamp(-self._past_rows, self._rows - 1), elements % self._inner)
-        return moved, exists
+        exists = (age >= -self._past_rows) & (age < self.num_rows)
+        nearest = age.clamp(-self._past_rows, self.num_rows - 1)
+        return self._element(nearest, elements % self._inner), exists
 
     def _ends_after(self, elements: Tensor) -> Tensor:
         """Return whether each element is the last of its trajectory, in any shape."""
         flat = elements.reshape(-1)
-        ends = any_feature(self.take(self._done_key, flat), 1)
-        if self._traj_key is not None:
+        ends = any_feature(self.take(self.done_key, flat), 1)
+        if self.traj_key is not None:
             after = self._step(flat, 1)[0]
-            other = self.take(self._traj_key, flat) != self.take(self._traj_key, after)
+            other = self.take(self.traj_key, flat) != self.take(self.traj_key, after)
             ends = ends | any_feature(other, 1)
         return ends.reshape(elements.shape).to(elements.device)
 
     def _walk(self, elements: Tensor, direction: int) -> Tensor:
-        """Count the elements on one side by looking at ever longer blocks of flags."""
-        age, env = self._age(elements), elements % self._inner
-        limit = self._rows - 1 - age if direction > 0 else age
-        steps = limit.clone()
-        left = (limit > 0).nonzero().squeeze(-1)
-        start, block = 0, _BLOCK
-        while len(left):
-            offset = torch.arange(start, start + block)
-            # the trajectory is left where the flag between two neighbours is set
-            shift = offset if direction > 0 else -1 - offset
-            ages = (age[left, None] + shift).clamp(0, self._rows - 1)
-            stops = self._ends_after(self._element(ages, env[left, None].expand_as(ages)))
-            stops &= offset < limit[left, None]
-            hit = stops.any(1)
-            first = stops.to(torch.uint8).argmax(1) + start
-            steps[left[hit]] = first[hit]
-            left = left[~hit & (limit[left] > start + block)]
-            start, block = start + block, block * 2
+        """Count the elements on one side by looking at ever longer runs of flags."""
+        ages = self._age(elements)
+        limits = self.num_rows - 1 - ages if direction > 0 else ages
+        steps = limits.clone()
+        places = zip(ages.tolist(), (elements % self._inner).tolist(), limits.tolist(), strict=True)
+        flags = _Flags(self)
+        for i, (age, env, limit) in enumerate(places):
+            start, run = 0, _RUN
+            while start < limit:
+                stop = min(start + run, limit)
+                # the trajectory is left where the flag between two neighbours is set
+                low = age + start if direction > 0 else age - stop
+                ends = flags.between(low, low + stop - start, env)[::direction]
+                first = int(ends.argmax())
+                if ends[first]:
+                    steps[i] = start + first
+                    break
+                start, run = stop, 2 * run
         return steps
+
+
+class _Flags:
+    """The flags of one env in the order of age: slices of columns, which are quick to search."""
+
+    def __init__(self, rows: Neighbours) -> None:
+        self._oldest, self._rows = rows.oldest, rows.num_rows
+        self._done = _host(rows.by_row(rows.done_key))
+        self._ids = None if rows.traj_key is None else _host(rows.by_row(rows.traj_key))
+
+    def between(self, low: int, high: int, env: int) -> np.ndarray:
+        """Return whether a trajectory ends at the ages from `low` to before `high`."""
+        ends = self._slice(self._done, low, high, env)
+        if self._ids is not None:
+            ids = self._slice(self._ids, low, min(high + 1, self._rows), env)
+            changes = np.zeros_like(ends)
+            changes[: len(ids) - 1] = ids[1:] != ids[:-1]
+            ends = ends | changes
+        return ends.any(-1) if ends.ndim > 1 else ends
+
+    def _slice(self, column: np.ndarray | Tensor, low: int, high: int, env: int) -> np.ndarray:
+        start, count = (self._oldest + low) % self._rows, high - low
+        head = _near(column[start : min(start + count, self._rows), env])
+        if start + count <= self._rows:
+            return head
+        return np.concatenate([head, _near(column[: start + count - self._rows, env])])
+
+
+def _host(column: Tensor) -> np.ndarray | Tensor:
+    """Return a column in the process's memory as an array; slices of others are fetched."""
+    return column.numpy() if column.device.type == "cpu" else column
+
+
+def _near(part: np.ndarray | Tensor) -> np.ndarray:
+    return part if isinstance(part, np.ndarray) else part.numpy(force=True)

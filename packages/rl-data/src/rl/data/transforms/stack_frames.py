@@ -149,15 +149,37 @@ class StackFrames(WriteMemory):
         elements = buffer.storage.ravel(index).reshape(-1)
         before, real = rows.previous(elements, self.N - 1)
         self._check_starts(rows, before, real)
+        stacks = {
+            source: self._stacks(rows, source, elements, before, real)
+            for source in map(_root, self.in_keys)
+        }
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            frame = tensordict.get(in_key, None)
-            if frame is None:
-                raise self._missing(in_key, tensordict.keys(True, True))
-            frames = self._frames(rows, in_key, elements, before, real)
-            tail = frame.shape[tensordict.ndim :]
-            stack = torch.cat([*frames, frame.reshape(-1, *tail)][-self.N :], self.dim)
-            tensordict.set(out_key, stack.reshape(*tensordict.shape, *stack.shape[1:]))
+            source = _root(in_key)
+            stack = stacks[source]
+            if source != in_key:  # the next frame follows that of the step itself
+                stack = torch.cat([stack[:, 1:], rows.take(in_key, elements).unsqueeze(1)], 1)
+            joined = self._join(stack)
+            tensordict.set(out_key, joined.reshape(*tensordict.shape, *joined.shape[1:]))
         return tensordict
+
+    def _stacks(
+        self, rows: Neighbours, key: NestedKey, elements: Tensor, before: Tensor, real: Tensor
+    ) -> Tensor:
+        """Return the frames up to that of each step, oldest first, `[n, N, ...]`."""
+        places = torch.cat([before, elements.unsqueeze(1)], 1)
+        frames = rows.take(key, places.reshape(-1)).unflatten(0, places.shape)
+        if self.padding == "constant":
+            inside = torch.cat([real, torch.ones(len(real), 1, dtype=torch.bool)], 1).to(
+                frames.device
+            )
+            inside = inside.reshape(*inside.shape, *[1] * (frames.ndim - 2))
+            frames = torch.where(inside, frames, torch.full_like(frames, self.padding_value))
+        return frames
+
+    def _join(self, frames: Tensor) -> Tensor:
+        """Join `[n, N, ...]` along `dim`; a view if that is the first feature dimension."""
+        place = frames.ndim - 1 + self.dim
+        return frames.movedim(1, place).flatten(place, place + 1)
 
     def _rows(self) -> Neighbours:
         buffer = buffer_of(self)
@@ -182,22 +204,6 @@ class StackFrames(WriteMemory):
                 "is of another: write several envs into a storage with `ndim=2`, and all steps of "
                 "an episode in their order."
             )
-
-    def _frames(
-        self, rows: Neighbours, key: NestedKey, elements: Tensor, before: Tensor, real: Tensor
-    ) -> list[Tensor]:
-        """Return the frames before that of an entry, oldest first, `[n, ...]` each."""
-        source = _root(key)
-        frames = []
-        for k in range(self.N - 1):
-            frame = rows.take(source, before[:, k])
-            if self.padding == "constant":
-                inside = real[:, k].reshape(-1, *[1] * (frame.ndim - 1)).to(frame.device)
-                frame = torch.where(inside, frame, torch.full_like(frame, self.padding_value))
-            frames.append(frame)
-        if source != key:  # the next frame follows that of the step itself
-            frames.append(rows.take(source, elements))
-        return frames
 
     # ----------------------------------------------------------------- memory
 
