@@ -160,6 +160,20 @@ def test_agrees_with_the_post_processing(stream):
     assert (rb[:].exclude("index") == MultiStep(0.5, 3)(data)[:, :4]).all()
 
 
+def test_priorities_in_the_data_raise(stream):
+    """The rows that are written are not those that the priorities belong to."""
+    rb = TensorDictReplayBuffer(
+        storage=LazyTensorStorage(20),
+        sampler=PrioritizedSampler(20, 0.7, 0.5),
+        transform=MultiStepTransform(3, 0.9),
+    )
+    data = stream([0, 0, 0, 0]).set("td_error", torch.ones(4))
+    with pytest.raises(RLError, match="drop the entry"):
+        rb.extend(data)
+    assert len(rb) == 0
+    assert len(rb.extend(data, update_priority=False)) == 2
+
+
 def test_bad_input(stream):
     with pytest.raises(SpecError, match="from 1 on"):
         MultiStepTransform(0, 0.9)

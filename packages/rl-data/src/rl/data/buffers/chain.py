@@ -78,6 +78,20 @@ class BufferChain(Compose):
                     "gives single rows: write with `extend`."
                 )
 
+    def check_immediate(self, priority_key: object) -> None:
+        """Raise if the rows written are not those given, whose priorities they would get.
+
+        Raises:
+            RLError: a transform keeps steps for later writes.
+        """
+        for part in self._memories:
+            if part.in_order:
+                raise RLError(
+                    f"The data hold priorities (`{priority_key}`), and `{type(part).__name__}` "
+                    "writes some of their steps later: drop the entry, new rows get the default "
+                    "priority, or pass `update_priority=False`."
+                )
+
     def before_write(self, storage: Storage, data: Any) -> None:  # noqa: ANN401
         """Tell transforms that remember writes how many rows come; `data` None stands for one."""
         if self._memories:

@@ -83,10 +83,13 @@ class TensorDictReplayBuffer(ReplayBuffer):
 
         Raises:
             TypeError: `tensordicts` is not a TensorDict.
+            RLError: it has priorities, and a transform writes other rows than those given.
         """
         if isinstance(tensordicts, list | tuple) and all(map(is_tensor_collection, tensordicts)):
             tensordicts = torch.stack(list(tensordicts))
         data, priority = self._split(tensordicts, self._storage.ndim)
+        if priority is not None and update_priority is not False:
+            self._transform.check_immediate(self.priority_key)
         with self._lock:
             index = super().extend(data)
             if priority is not None and update_priority is not False:
