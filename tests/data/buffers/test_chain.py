@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -37,6 +39,13 @@ def test_a_transform_that_reads_rows_runs_before_others_write():
     rb.extend(TensorDict({"x": torch.zeros(3)}, [3]))
     assert rb.sample()["held"].all()
     assert rb[:]["held"].all()
+
+
+def test_a_copy_has_a_chain_of_its_own():
+    rb = TensorDictReplayBuffer(storage=LazyTensorStorage(3), batch_size=2, transform=Reads())
+    other = pickle.loads(pickle.dumps(rb))
+    assert other.transform.buffer is other
+    assert other.transform[0].container is other.transform
 
 
 def test_a_failed_write_gives_the_memory_back():

@@ -73,6 +73,12 @@ def test_a_change_of_trajectory_cuts(stream):
     assert MultiStep(0.5, 3)(data)["steps_to_next_obs"].flatten().tolist() == [2, 1, 2, 1]
 
 
+def test_what_is_no_tensor_raises(stream):
+    data = stream([0, 1]).set(("next", "text"), ["a", "b"])
+    with pytest.raises(SpecError, match="exclude it"):
+        MultiStep(0.9, 2)(data)
+
+
 def test_bad_input(stream):
     for n in (0, -1, 1.5):
         with pytest.raises(SpecError, match="from 1 on"):

@@ -107,6 +107,7 @@ def test_nested_rewards(stream):
     rb.extend(data)
     assert rb[:]["next", "agents", "reward"].flatten().tolist() == [2, 2]
     assert rb[:]["next", "agents", "original_reward"].flatten().tolist() == [1, 2]
+    assert data["next", "agents", "reward"].flatten().tolist() == [1, 2], "input changed"
 
 
 @pytest.mark.parametrize("storage", [LazyTensorStorage, LazyMemmapStorage])
@@ -151,6 +152,19 @@ def test_an_emptied_buffer_has_nothing_waiting(stream):
     rb.empty()
     rb.extend(stream([0, 0, 0], start=7))
     assert rb[:]["observation"].flatten().tolist() == [7]
+
+
+def test_the_number_of_steps_may_change(stream):
+    rb = buffer(3)
+    rb.extend(stream([0, 0, 0]))
+    rb.transform[0].n_steps = 1
+    rb.extend(stream([0], start=3))
+    assert rb[:]["next", "reward"].flatten().tolist() == [3, 2, 4, 8]
+    rb.transform[0].n_steps = 2
+    rb.extend(stream([0, 0], start=4))
+    assert rb[:]["next", "reward"].flatten().tolist() == [3, 2, 4, 8, 32]
+    with pytest.raises(SpecError, match="from 1 on"):
+        rb.transform[0].n_steps = 0
 
 
 def test_agrees_with_the_post_processing(stream):

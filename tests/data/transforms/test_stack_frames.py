@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -177,6 +179,23 @@ def test_rows_of_several_envs_that_do_not_follow_each_other_raise():
     for start in range(0, 6, 2):
         rb.extend(data[:, start : start + 2])
     assert torch.equal(rb[:]["pixels"][:, [2, 3, 0, 1]], data["pixels"][:, 2:])
+
+
+def test_sampling_while_another_thread_writes():
+    data, rb = play([0] * 900, 3)[0], buffer(7)
+    rb.extend(data[:3])
+
+    def write():
+        for start in range(3, 900, 3):
+            rb.extend(data[start : start + 3])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        stack = rb.sample()["pixels"][:, 0]
+        wanted = stack[:, -1:] + torch.tensor([-2, -1, 0])
+        assert torch.equal(stack, wanted.clamp(min=0))
+    writer.join()
 
 
 def test_bad_input():

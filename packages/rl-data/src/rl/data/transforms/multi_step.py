@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tensordict import TensorDictBase
+from tensordict import TensorDictBase, is_leaf_nontensor
 from torch import Tensor, nn
 
 from rl.core.contract.keys import NestedKey, as_key_list, in_next, sibling
@@ -17,7 +17,7 @@ from rl.data.transforms.trajectories import (
     trajectory_ends,
 )
 
-__all__ = ["MultiStep", "NStepRule"]
+__all__ = ["MultiStep", "NStepRule", "checked_steps"]
 
 
 class NStepRule:
@@ -45,9 +45,7 @@ class NStepRule:
         done_keys: Iterable[NestedKey] | None = None,
         mask_key: NestedKey | None = None,
     ) -> None:
-        if not isinstance(n_steps, int) or n_steps < 1:
-            raise SpecError(f"`n_steps` is {n_steps!r}, expected a whole number from 1 on.")
-        self.n_steps = n_steps
+        self.n_steps = checked_steps(n_steps)
         self.gamma = gamma
         self.reward_keys = as_key_list("reward" if reward_keys is None else reward_keys)
         self.done_key = "done" if done_key is None else done_key
@@ -70,9 +68,16 @@ class NStepRule:
         steps = steps_ahead(ends, self.n_steps, time_dim)
         result = data.copy()
         following = data.get("next").copy()
-        for key in following.keys(True, True):
-            if key not in self.reward_keys and key != self.done_key:
-                following.set(key, take_ahead(following.get(key), steps, time_dim))
+        for key in following.keys(True, True, is_leaf=is_leaf_nontensor):
+            if key in self.reward_keys or key == self.done_key:
+                continue
+            value = following.get(key)
+            if not isinstance(value, Tensor):
+                raise SpecError(
+                    f"`{in_next(key)}` is a {type(value).__name__}; next steps of multi-step data "
+                    "are tensors: exclude it, or turn it into one."
+                )
+            following.set(key, take_ahead(value, steps, time_dim))
         for key in self.reward_keys:
             reward = following.get(key, None)
             if reward is None:
@@ -107,6 +112,17 @@ class NStepRule:
             terminated = take_ahead(done, steps, time_dim)
             following.set(key, terminated)
         return terminated
+
+
+def checked_steps(n_steps: int) -> int:
+    """Return `n_steps`.
+
+    Raises:
+        SpecError: it is not a positive whole number.
+    """
+    if not isinstance(n_steps, int) or n_steps < 1:
+        raise SpecError(f"`n_steps` is {n_steps!r}, expected a whole number from 1 on.")
+    return n_steps
 
 
 class MultiStep(nn.Module):

@@ -12,7 +12,7 @@ from rl.core.contract.keys import NestedKey, in_next
 from rl.core.errors import RLError, ShapeError
 from rl.core.specs import Composite
 from rl.data.transforms.memory import WriteMemory
-from rl.data.transforms.multi_step import NStepRule
+from rl.data.transforms.multi_step import NStepRule, checked_steps
 from rl.data.transforms.n_step import steps_ahead
 from rl.data.transforms.trajectories import TRAJ_KEY, any_feature, time_dimension
 
@@ -76,8 +76,12 @@ class MultiStepTransform(WriteMemory):
 
     @property
     def n_steps(self) -> int:
-        """The number of steps."""
+        """The number of steps; it may be set, and holds for the rows that are written from then."""
         return self._rule.n_steps
+
+    @n_steps.setter
+    def n_steps(self, value: int) -> None:
+        self._rule.n_steps = checked_steps(value)
 
     @property
     def gamma(self) -> float:
