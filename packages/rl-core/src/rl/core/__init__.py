@@ -136,6 +136,7 @@ from rl.core.runs import (
     read_metrics,
     versions,
 )
+from rl.core.scan import linear_recurrence
 from rl.core.seeding import (
     rng_state,
     seed_generator,
@@ -348,6 +349,7 @@ __all__ = [
     "inv_softplus",
     "is_module_available",
     "is_tensor_collection",
+    "linear_recurrence",
     "load_recipe",
     "load_service_backend",
     "load_state",

@@ -2,6 +2,8 @@
 
 from rl.core.contract.version import require_contract
 from rl.data.buffers import (
+    HERReplayBuffer,
+    HindsightStrategy,
     PrioritizedReplayBuffer,
     ReplayBuffer,
     ReplayBufferClient,
@@ -38,6 +40,16 @@ from rl.data.storages import (
     Storage,
     TensorStorage,
 )
+from rl.data.transforms import (
+    ActionChunkTransform,
+    BurnInTransform,
+    DensifyReward,
+    MultiStep,
+    MultiStepTransform,
+    NextStateReconstructor,
+    Reward2GoTransform,
+    StackFrames,
+)
 from rl.data.trees import (
     MCTSForest,
     MinSegmentTreeFp32,
@@ -59,8 +71,13 @@ from rl.data.writers import (
 require_contract("rl-data", 1)
 
 __all__ = [
+    "ActionChunkTransform",
     "BinaryToDecimal",
+    "BurnInTransform",
+    "DensifyReward",
+    "HERReplayBuffer",
     "HashToInt",
+    "HindsightStrategy",
     "ImmutableDatasetWriter",
     "LambdaScheduler",
     "LazyMemmapStorage",
@@ -71,6 +88,9 @@ __all__ = [
     "MinSegmentTreeFp32",
     "MinSegmentTreeFp64",
     "MinTree",
+    "MultiStep",
+    "MultiStepTransform",
+    "NextStateReconstructor",
     "ParameterScheduler",
     "PrioritizedReplayBuffer",
     "PrioritizedSampler",
@@ -80,11 +100,13 @@ __all__ = [
     "ReplayBuffer",
     "ReplayBufferClient",
     "ReplayBufferService",
+    "Reward2GoTransform",
     "RoundRobinWriter",
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
     "SipHash",
+    "StackFrames",
     "StepScheduler",
     "Storage",
     "Subtree",

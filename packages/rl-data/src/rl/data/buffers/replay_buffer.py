@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rl.core.transform import Compose, Transform, as_transform
 from rl.data.buffers.batch import batch_dims, check_pinning, pin, stack_index, transpose
+from rl.data.buffers.chain import BufferChain
 from rl.data.buffers.inverted import Inverted
 from rl.data.buffers.parts import check_parts, check_size, make_part, state_of_parts, take_parts
 from rl.data.buffers.prefetch import Prefetcher
@@ -93,8 +94,7 @@ class ReplayBuffer:
         self._batch_size = None if batch_size is None else check_size("batch_size", batch_size)
         self._prefetch = check_size("prefetch", prefetch) if prefetch else 0
         self._given_dim_extend = dim_extend
-        self._transform = Compose()
-        self._has_inverse = False
+        self._transform = BufferChain(self)
         self._lock = threading.RLock()
         # counts changes of rows and priorities: tells prefetched batches that they are stale
         self._version = 0
@@ -204,10 +204,7 @@ class ReplayBuffer:
 
         Args:
             transform: a `Transform`, a module or a function, which takes and returns a batch.
-            invert: whether the inverse is applied to batches and the transform to what is written.
-
-        Returns:
-            The buffer.
+            invert: apply the inverse to batches, and the transform to what is written.
         """
         return self.insert_transform(len(self._transform), transform, invert=invert)
 
@@ -218,7 +215,6 @@ class ReplayBuffer:
         transform = as_transform(transform)
         with self._lock:
             self._transform.insert(index, Inverted(transform) if invert else transform)
-            self._has_inverse = self._transform.has_inverse
         return self
 
     # --------------------------------------------------------------- writing
@@ -227,17 +223,18 @@ class ReplayBuffer:
         """Write one row.
 
         Returns:
-            The number of the element, or the coordinates of the row's elements if the storage has
-            `ndim > 1`.
+            The element's number, or the coordinates of the row's elements with `ndim > 1`.
 
         Raises:
-            MissingKeyError, SpecError, ShapeError: the row differs from the first rows; the buffer
-                is unchanged.
+            MissingKeyError, SpecError, ShapeError: the row differs from the first; nothing changes.
         """
         with self._lock:
-            data = self._inverse(data)
-            self._version += 1
-            elements = self._writer.add(data)
+            self._transform.check_unordered("add")
+            with self._transform.writing():
+                data = self._inverse(data)
+                self._transform.before_write(self._storage, None)
+                self._version += 1
+                elements = self._writer.add(data)
             self._sampler.add(elements)
         return self._public_index(elements) if self._storage.ndim > 1 else int(elements[0])
 
@@ -245,27 +242,25 @@ class ReplayBuffer:
         """Write a batch of rows.
 
         Returns:
-            The numbers of the elements, `[n]`; their coordinates, `[n, ndim]`, if the storage has
-            `ndim > 1`.
+            The numbers of the elements, `[n]`, or their coordinates, `[n, ndim]`, with `ndim > 1`.
 
         Raises:
             MissingKeyError, SpecError, ShapeError: the rows differ from the first rows, or are more
                 than the buffer has room for; the buffer is unchanged.
         """
         with self._lock:
-            return self._public_index(self._extend(data))
-
-    def _extend(self, data: Any) -> Tensor:  # noqa: ANN401
-        data = self._inverse(data)
-        if self._dim_extend:
-            data = transpose(data, self._dim_extend)
-        self._version += 1
-        elements = self._writer.extend(data)
-        self._sampler.extend(elements)
-        return elements
+            with self._transform.writing():
+                data = self._inverse(data)
+                if self._dim_extend:
+                    data = transpose(data, self._dim_extend)
+                self._transform.before_write(self._storage, data)
+                self._version += 1
+                elements = self._writer.extend(data)
+            self._sampler.extend(elements)
+            return self._public_index(elements)
 
     def _inverse(self, data: Any) -> Any:  # noqa: ANN401
-        return self._transform.inv(data) if self._has_inverse else data
+        return self._transform.inv(data) if self._transform.has_inverse else data
 
     def _public_index(self, elements: Tensor) -> Tensor:
         if self._storage.ndim == 1:
@@ -283,6 +278,7 @@ class ReplayBuffer:
             self._writer.empty(empty_write_count)
             self._storage.empty()
             self._sampler.empty()
+            self._transform.forget()
 
     def update_priority(self, index: Any, priority: Tensor | float) -> None:  # noqa: ANN401
         """Set priorities.
@@ -322,15 +318,16 @@ class ReplayBuffer:
         size = self._size_of_batch(batch_size)
         with self._lock:
             if self._prefetcher is None:
-                draw = self._sampler.sample(self._storage, size)
+                draw = self._draw(size)
                 data = self._fetch(draw)
             else:
                 draw, data = self._prefetcher.next(size, self._version)
-        index, told = draw
-        info = {"index": index, **told}
-        data = self._annotate(data, info)
-        if len(self._transform):
-            data = self._transform(data)
+            info = {"index": draw[0], **draw[1]}
+            data = self._annotate(data, info)
+            held = self._transform.reads_rows  # run it before another thread writes
+            if held:
+                data = self._transform(data)
+        data = data if held else self._transform.on_rows(data)
         return (data, info) if return_info else data
 
     def _draw(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
@@ -393,11 +390,15 @@ class ReplayBuffer:
             data = self._storage[index]
             if len(self._transform) and is_tensor_collection(data):
                 data = data.clone()  # a slice is a view, which a transform may change in place
-        if isinstance(index, slice) and isinstance(self._storage, ListStorage):
-            data = data if self._collate is None else self._collate(data)
-        if self._dim_extend and batch_dims(data) > self._dim_extend:
-            data = transpose(data, self._dim_extend)
-        return self._transform(data) if len(self._transform) else data
+            if isinstance(index, slice) and isinstance(self._storage, ListStorage):
+                data = data if self._collate is None else self._collate(data)
+            if self._dim_extend and batch_dims(data) > self._dim_extend:
+                data = transpose(data, self._dim_extend)
+            return self._transform.on_rows(self._note_index(data, index))
+
+    def _note_index(self, data: Any, index: Any) -> Any:  # noqa: ANN401
+        """Note in rows which `buffer[index]` they are, where the buffer does so."""
+        return data
 
     def __setitem__(self, index: Any, data: Any) -> None:  # noqa: ANN401
         """Overwrite rows; the sampler treats them as new.
@@ -407,6 +408,7 @@ class ReplayBuffer:
                 is unchanged.
         """
         with self._lock:
+            self._transform.check_unordered("buffer[index] = ...")
             numbers = torch.arange(len(self))
             if self._storage.ndim > 1:
                 numbers = numbers.reshape(self._storage.num_rows, *self._storage.inner_shape)

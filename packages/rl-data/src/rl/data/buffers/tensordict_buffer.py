@@ -83,10 +83,13 @@ class TensorDictReplayBuffer(ReplayBuffer):
 
         Raises:
             TypeError: `tensordicts` is not a TensorDict.
+            RLError: it has priorities, and a transform writes other rows than those given.
         """
         if isinstance(tensordicts, list | tuple) and all(map(is_tensor_collection, tensordicts)):
             tensordicts = torch.stack(list(tensordicts))
         data, priority = self._split(tensordicts, self._storage.ndim)
+        if priority is not None and update_priority is not False:
+            self._transform.check_immediate(self.priority_key)
         with self._lock:
             index = super().extend(data)
             if priority is not None and update_priority is not False:
@@ -124,13 +127,15 @@ class TensorDictReplayBuffer(ReplayBuffer):
                 data.set(key, stack_index(value))
         return data
 
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        """Return rows, with their `"index"`, transformed as batches are."""
-        with self._lock:
-            data = super().__getitem__(index)
-            if is_tensor_collection(data) and self._storage.ndim == 1:
-                data.set("index", torch.arange(len(self))[index])
-        return data
+    def _note_index(self, data: Any, index: Any) -> Any:  # noqa: ANN401
+        storage = self._storage
+        if not is_tensor_collection(data) or (storage.ndim > 1 and not self._transform.reads_rows):
+            return data
+        numbers = torch.arange(len(self)).reshape(storage.num_rows, *storage.inner_shape)[index]
+        noted = stack_index(storage.unravel(numbers))
+        if self._dim_extend and numbers.ndim > self._dim_extend:
+            noted = noted.transpose(0, self._dim_extend)
+        return data.set("index", noted)
 
     def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
         """Overwrite rows; the sampler treats them as new."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from rl.core.scan import linear_recurrence
 from rl.objectives.functional.gae import (
     generalized_advantage_estimate,
     vec_generalized_advantage_estimate,
 )
 from rl.objectives.functional.reward2go import reward2go
-from rl.objectives.functional.scan import linear_recurrence
 from rl.objectives.functional.td import (
     td0_advantage_estimate,
     td0_return_estimate,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rl.objectives.functional.scan import linear_recurrence
+from rl.core.scan import linear_recurrence
 from rl.objectives.functional.shapes import check_same_shape
 
 __all__ = ["generalized_advantage_estimate", "vec_generalized_advantage_estimate"]

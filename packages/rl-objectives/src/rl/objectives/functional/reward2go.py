@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rl.objectives.functional.scan import linear_recurrence
+from rl.core.scan import linear_recurrence
 from rl.objectives.functional.shapes import check_same_shape
 
 __all__ = ["reward2go"]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rl.objectives.functional.scan import linear_recurrence
+from rl.core.scan import linear_recurrence
 from rl.objectives.functional.shapes import check_same_shape
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rl.objectives.functional.scan import linear_recurrence
+from rl.core.scan import linear_recurrence
 from rl.objectives.functional.shapes import check_same_shape
 
 __all__ = ["vtrace_advantage_estimate"]

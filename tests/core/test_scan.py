@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.objectives.functional.scan import linear_recurrence
+from rl.core.scan import linear_recurrence
 
 
 def loop(a, b):
