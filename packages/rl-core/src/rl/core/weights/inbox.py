@@ -6,6 +6,7 @@ import copy
 import traceback
 from collections.abc import Callable
 
+from rl.core.errors import WorkerError
 from rl.core.weights.board import Board
 from rl.core.weights.peer import wait_until
 from rl.core.weights.transport import InitialSyncTransport, TransportBackend
@@ -23,18 +24,25 @@ class Inbox:
         watch: knows what became of the sender.
         transport: carries them.
         worker: the receiver's number.
+        timeout_s: the longest wait for an update that is on its way, in seconds.
 
     Example:
         >>> board = Board(1)
-        >>> inbox = Inbox(board, Watch(board), None, 0)
+        >>> inbox = Inbox(board, Watch(board), None, 0, 1.0)
         >>> board.receiver(0) is None
         False
     """
 
     def __init__(
-        self, board: Board, watch: Watch, transport: TransportBackend, worker: int
+        self,
+        board: Board,
+        watch: Watch,
+        transport: TransportBackend,
+        worker: int,
+        timeout_s: float,
     ) -> None:
         self._board, self._watch, self._worker = board, watch, worker
+        self._timeout_s = timeout_s
         # a copy of its own: what was taken so far is counted in it
         self.transport = copy.copy(transport)
         board.join(worker)
@@ -42,21 +50,35 @@ class Inbox:
             self.transport.setup_connection_and_weights_on_receiver(worker_idx=worker)
 
     def take(self, after: int, timeout_s: float) -> Weights | None:
-        """Return the newest update, None if none newer than version `after` comes in time.
+        """Return the newest update, None if none is announced in time.
 
-        What is announced when the wait begins is waited for, though an older update may be there.
+        An update that is announced is on its way, and is waited for as long as other processes
+        are: so every receiver that looks after a `send` has what was sent.
+
+        Args:
+            after: the version that is loaded.
+            timeout_s: the longest wait for an announcement, in seconds.
+
+        Raises:
+            WorkerError: an announced update does not come, though the sender lives.
         """
-        board, found = self._board, list[Weights]()
+        board, gone = self._board, self._watch.is_sender_gone
+        if not wait_until(lambda: board.due(self._worker) > after, timeout_s, gone):
+            return None
         due = board.due(self._worker)
+        found: list[Weights] = []
 
         def look() -> bool:
-            if board.due(self._worker) > after:
-                weights = self.transport.receive_weights(timeout=0.0)
-                if weights is not None:
-                    found[:] = [weights]
+            weights = self.transport.receive_weights(timeout=0.0)
+            if weights is not None:
+                found[:] = [weights]
             return bool(found) and found[0].version >= due
 
-        wait_until(look, timeout_s, self._watch.is_sender_gone)
+        if not wait_until(look, self._timeout_s, gone) and not gone():
+            raise WorkerError(
+                f"Version {due} was announced and did not come within {self._timeout_s:g} s: raise "
+                "`timeout_s` if the weights are large."
+            )
         return found[0] if found else None
 
     def load(self, weights: Weights, put: Callable[[Weights], None]) -> None:

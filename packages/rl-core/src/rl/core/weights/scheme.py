@@ -270,7 +270,7 @@ class WeightSyncScheme:
                 "the worker's number."
             )
         transport = self._transports[self.worker_idx]
-        self._inbox = Inbox(self._board, self._watch, transport, self.worker_idx)
+        self._inbox = Inbox(self._board, self._watch, transport, self.worker_idx, self.timeout_s)
         self.receive()
         self.synchronized_on_receiver = True
 
@@ -399,8 +399,8 @@ class WeightSyncScheme:
         No other thread loads weights: between two calls the module stays as it is.
 
         Args:
-            timeout: the longest wait, in seconds; 0.0 only looks. If None, an update must come
-                within `timeout_s`.
+            timeout: the longest wait for the sender to begin, in seconds; 0.0 only looks. If
+                None, an update must come within `timeout_s`.
 
         Returns:
             The weights by flat name, None if none came.
