@@ -58,6 +58,10 @@ def test_distribution_is_consistent(name):
     check_distribution(SUBJECTS[name]())
 
 
+def test_parameters_without_gradients_are_no_fault():
+    check_distribution(IndependentNormal(torch.zeros(3, 2), torch.ones(3, 2)))
+
+
 class ShiftedScore(IndependentNormal):
     def log_prob(self, value):
         return super().log_prob(value) + 1.0
@@ -134,6 +138,11 @@ class NoGradient(IndependentNormal):
         return value, self.log_prob(value)
 
 
+class PointWithoutGradient(Delta):
+    def rsample(self, sample_shape=()):
+        return super().rsample(sample_shape).detach()
+
+
 class WrongVariance(IndependentNormal):
     @property
     def variance(self):
@@ -168,3 +177,8 @@ class WrongEntropy(IndependentNormal):
 def test_kit_catches(kind, message):
     with pytest.raises(AssertionError, match=message):
         check_distribution(kind(*params(3, 2)))
+
+
+def test_kit_catches_a_point_without_gradient():
+    with pytest.raises(AssertionError, match="`rsample` of parameters with gradients has none"):
+        check_distribution(PointWithoutGradient(params(3, 2)[0]))
