@@ -8,11 +8,10 @@ import pytest
 import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule, TensorDictModuleBase, dispatch
-from tests.core.modules.planners.conftest import Quadratic
 from torch import nn
 
 import rl.core.modules as ours
-from rl.core import Bounded, Categorical, OneHot, Unbounded
+from rl.core import Bounded, Categorical, Composite, OneHot, Unbounded
 from rl.core.modules import (
     MLP,
     Actor,
@@ -66,6 +65,20 @@ from rl.core.testing import check_module
 
 N = 4
 BOX = Bounded(-1.0, 1.0, (2,))
+
+
+class Point:
+    """A point that moves by its action towards a goal."""
+
+    batch_locked, batch_size = False, torch.Size([])
+    observation_spec = Composite(position=Unbounded((2,)), goal=Unbounded((2,)))
+    action_spec = BOX
+
+    def step(self, td):
+        position = td["position"] + td["action"]
+        reward = -(position - td["goal"]).square().sum(-1, keepdim=True)
+        result = {"position": position, "goal": td["goal"], "reward": reward}
+        return td.set("next", TensorDict(result, td.batch_size))
 
 
 def rows(**entries):
@@ -258,12 +271,12 @@ SUBJECTS = {
         NO_DISPATCH,
     ),
     "CEMPlanner": (
-        lambda: CEMPlanner(Quadratic(), **PLANNING),
+        lambda: CEMPlanner(Point(), **PLANNING),
         rows(position=[2], goal=[2]),
         DRAWS | ONE_DTYPE,
     ),
     "MPPIPlanner": (
-        lambda: MPPIPlanner(Quadratic(), advantage(), 1.0, **PLANNING),
+        lambda: MPPIPlanner(Point(), advantage(), 1.0, **PLANNING),
         rows(position=[2], goal=[2]),
         DRAWS | ONE_DTYPE,
     ),

@@ -11,14 +11,28 @@ from rl.core.weights import MultiProcessWeightSyncScheme, SharedMemWeightSyncSch
 
 # a server that has imported the library forks each worker from itself: quick, and clean of us
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["rl.core", "tests.core.weights.workers"])
+CONTEXT.set_forkserver_preload(["rl.core", "tests.core.weights.test_scheme"])
 
 SCHEMES = {"shared": SharedMemWeightSyncScheme, "process": MultiProcessWeightSyncScheme}
 
 
-def make_net(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+class Counter(nn.Module):
+    """Has extra state, a buffer that is not persistent, and tied parameters."""
+
+    def __init__(self, value=0):
+        super().__init__()
+        self.one = nn.Linear(2, 2, bias=False)
+        self.two = nn.Linear(2, 2, bias=False)
+        self.two.weight = self.one.weight
+        self.register_buffer("kept", torch.full((2,), float(value)))
+        self.register_buffer("cache", torch.full((3,), float(value)), persistent=False)
+        self.state = {"steps": value, "values": [torch.full((2,), float(value))]}
+
+    def get_extra_state(self):
+        return self.state
+
+    def set_extra_state(self, state):
+        self.state = state
 
 
 @pytest.fixture(params=SCHEMES)
@@ -29,7 +43,14 @@ def kind(request):
 
 @pytest.fixture
 def net():
-    return make_net(1)
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+@pytest.fixture
+def counter():
+    """The class of a module that has a bit of everything."""
+    return Counter
 
 
 @pytest.fixture
@@ -37,10 +58,10 @@ def workers():
     """Starts workers in processes of their own, and ends them."""
     started = []
 
-    def start(target, scheme, count=1):
+    def start(target, scheme, count=1, daemon=True):
         for index in range(count):
             ours, theirs = CONTEXT.Pipe()
-            process = CONTEXT.Process(target=target, args=(scheme, index, theirs), daemon=True)
+            process = CONTEXT.Process(target=target, args=(scheme, index, theirs), daemon=daemon)
             process.start()
             theirs.close()
             started.append(Worker(process, ours))

@@ -9,32 +9,13 @@ from rl.core.weights import SharedMemWeightSyncScheme, WeightsError, WeightStrat
 from rl.core.weights.versioned import Weights
 
 
-class Counter(nn.Module):
-    """Has extra state, a buffer that is not persistent, and tied parameters."""
-
-    def __init__(self, value=0):
-        super().__init__()
-        self.one = nn.Linear(2, 2, bias=False)
-        self.two = nn.Linear(2, 2, bias=False)
-        self.two.weight = self.one.weight
-        self.register_buffer("kept", torch.full((2,), float(value)))
-        self.register_buffer("cache", torch.full((3,), float(value)), persistent=False)
-        self.state = {"steps": value, "values": [torch.full((2,), float(value))]}
-
-    def get_extra_state(self):
-        return self.state
-
-    def set_extra_state(self, state):
-        self.state = state
-
-
 @pytest.fixture(params=["tensordict", "state_dict"])
 def strategy(request):
     return WeightStrategy(request.param)
 
 
-def test_everything_travels(strategy):
-    source, target = Counter(3), Counter(0)
+def test_everything_travels(strategy, counter):
+    source, target = counter(3), counter(0)
     apply_weights(target, strategy.stamp(source, 1))
     assert torch.equal(target.one.weight, source.one.weight)
     assert target.two.weight is target.one.weight
@@ -45,8 +26,8 @@ def test_everything_travels(strategy):
     assert target.cache.tolist() == ([3] * 3 if strategy.extract_as == "tensordict" else [0] * 3)
 
 
-def test_extraction_shares_memory_and_is_applied(strategy):
-    source, target = Counter(3), Counter(0)
+def test_extraction_shares_memory_and_is_applied(strategy, counter):
+    source, target = counter(3), counter(0)
     weights = strategy.extract_weights(source)
     with torch.no_grad():
         source.kept += 1
@@ -86,8 +67,8 @@ def test_a_tensordict_takes_weights():
         strategy.apply_weights(net, target, inplace=False)
 
 
-def test_tied_on_one_side_only_is_found():
-    source, target = Counter(), Counter()
+def test_tied_on_one_side_only_is_found(counter):
+    source, target = counter(), counter()
     source.two.weight = nn.Parameter(torch.randn(2, 2))
     before = target.one.weight.clone()
     with pytest.raises(WeightsError, match=r"`one.weight` and `two.weight` are one tensor"):
@@ -135,10 +116,10 @@ def test_nested_tensordict_modules_and_compiled_policies():
     assert torch.equal(compiled(data.clone())["c", "d"], source(data.clone())["c", "d"])
 
 
-def test_lazy_modules_and_what_cannot_be_sent():
+def test_lazy_modules_and_what_cannot_be_sent(counter):
     with pytest.raises(WeightsError, match=r"the module is lazy\. Run it once"):
         WeightStrategy().stamp(nn.LazyLinear(2), 0)
-    broken = Counter()
+    broken = counter()
     broken.state = {"f": print}
     with pytest.raises(WeightsError, match="extra state of the module cannot be sent"):
         WeightStrategy().stamp(broken, 0)
@@ -148,13 +129,13 @@ def test_lazy_modules_and_what_cannot_be_sent():
     without.two.weight = without.one.weight
     without.register_buffer("kept", torch.zeros(2))
     with pytest.raises(WeightsError, match="hold `_extra_state`, which the module lacks"):
-        apply_weights(without, WeightStrategy("state_dict").stamp(Counter(), 0))
+        apply_weights(without, WeightStrategy("state_dict").stamp(counter(), 0))
     with pytest.raises(WeightsError, match="partial: `_extra_state` missing"):
-        apply_weights(Counter(), WeightStrategy("state_dict").stamp(without, 0))
+        apply_weights(counter(), WeightStrategy("state_dict").stamp(without, 0))
 
 
-def test_damage_in_the_extra_state_is_found():
-    weights = WeightStrategy().stamp(Counter(3), 0)
+def test_damage_in_the_extra_state_is_found(counter):
+    weights = WeightStrategy().stamp(counter(3), 0)
     damaged = Weights(0, weights.checksum, weights.tensordict, weights.extra.replace("3", "4"))
     with pytest.raises(WeightsError, match="damaged"):
-        apply_weights(Counter(), damaged)
+        apply_weights(counter(), damaged)

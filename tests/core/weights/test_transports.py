@@ -1,5 +1,6 @@
 """The two transports, their layout in memory, and peers."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,8 +14,6 @@ import pytest
 import torch
 from hypothesis import given
 from tensordict import TensorDict
-from tests.core.weights.conftest import CONTEXT
-from tests.core.weights.test_strategy import Counter
 from torch import nn
 
 from rl.core import NotRegisteredError, RLError, WorkerError
@@ -34,6 +33,7 @@ from rl.core.weights.model_path import find_model
 from rl.core.weights.packing import Layout
 from rl.core.weights.peer import Peer, wait_until
 
+CONTEXT = multiprocessing.get_context("spawn")
 DTYPES = [torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.uint8, torch.bool]
 
 
@@ -165,8 +165,8 @@ def test_a_writer_that_is_killed_leaves_the_last_update_whole():
     assert got.tensordict["a"].unique().tolist() == [1]
 
 
-def test_extra_state_in_shared_memory_has_an_end():
-    module = Counter(1)
+def test_extra_state_in_shared_memory_has_an_end(counter):
+    module = counter(1)
     transport = SharedMemTransport(WeightStrategy().stamp(module, 0))
     module.state["steps"] = "x" * 1000
     transport.send_weights(WeightStrategy().stamp(module, 1))
