@@ -233,7 +233,7 @@ def test_a_fast_sender_never_shows_half_of_an_update(kind, workers):
         seen, torn, value = worker.answer()
         assert torn == 0
         assert seen == sorted(set(seen)), "versions only grow"
-        assert len(seen) > 5
+        assert len(seen) > 2
         assert seen[-1] == value == scheme.version, "the newest arrives"
 
 
