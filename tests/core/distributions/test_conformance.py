@@ -58,6 +58,10 @@ def test_distribution_is_consistent(name):
     check_distribution(SUBJECTS[name]())
 
 
+def test_parameters_without_gradients_are_no_fault():
+    check_distribution(IndependentNormal(torch.zeros(3, 2), torch.ones(3, 2)))
+
+
 class ShiftedScore(IndependentNormal):
     def log_prob(self, value):
         return super().log_prob(value) + 1.0
@@ -74,14 +78,107 @@ class GraphInSample(IndependentNormal):
         return self.rsample(sample_shape)
 
 
+class SampleOfOtherShape(IndependentNormal):
+    def sample(self, sample_shape=()):
+        return super().sample(sample_shape)[..., :1]
+
+
+class ScoreOfOtherShape(IndependentNormal):
+    def log_prob(self, value):
+        return super().log_prob(value).unsqueeze(-1)
+
+
+class NanScore(IndependentNormal):
+    def log_prob(self, value):
+        return super().log_prob(value) * torch.nan
+
+
+class ImpossibleDraw(IndependentNormal):
+    def log_prob(self, value):
+        return super().log_prob(value) - torch.inf
+
+
+class DrawsOutside(TanhNormal):
+    def sample(self, sample_shape=()):
+        return super().sample(sample_shape) * 3
+
+    def log_prob(self, value):
+        return torch.zeros(value.shape[:-1])
+
+
+class ModeOfOtherShape(IndependentNormal):
+    @property
+    def deterministic_sample(self):
+        return self.loc[..., :1]
+
+
+class ModeOutside(TanhNormal):
+    @property
+    def deterministic_sample(self):
+        return torch.full_like(self.loc, 3.0)
+
+
+class ExpandsToOneMore(IndependentNormal):
+    def expand(self, batch_shape, _instance=None):
+        return super().expand((1, *batch_shape))
+
+
+class ExpandsToAnother(IndependentNormal):
+    def expand(self, batch_shape, _instance=None):
+        loc, scale = (t.expand(*batch_shape, 2) for t in (self.loc, self.scale))
+        return IndependentNormal(loc + 1, scale)
+
+
+class NoGradient(IndependentNormal):
+    def rsample(self, sample_shape=()):
+        return super().rsample(sample_shape).detach()
+
+    def rsample_and_log_prob(self, sample_shape=()):
+        value = self.rsample(sample_shape)
+        return value, self.log_prob(value)
+
+
+class PointWithoutGradient(Delta):
+    def rsample(self, sample_shape=()):
+        return super().rsample(sample_shape).detach()
+
+
+class WrongVariance(IndependentNormal):
+    @property
+    def variance(self):
+        return self.scale.square() * 2
+
+
+class WrongEntropy(IndependentNormal):
+    def entropy(self):
+        return super().entropy() + 1
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
         (ShiftedScore, "`rsample_and_log_prob` and `log_prob` give different scores"),
         (WrongMean, "`mean` differs from the mean of draws"),
         (GraphInSample, "`sample` returns a value with a graph"),
+        (SampleOfOtherShape, r"sample\(\(\)\) has shape \[3, 1\], expected \[3, 2\]"),
+        (ScoreOfOtherShape, r"log_prob of sample\(\(\)\) has shape \[3, 1\], expected \[3\]"),
+        (NanScore, "a draw has log-probability nan"),
+        (ImpossibleDraw, "a draw has log-probability -inf"),
+        (DrawsOutside, "a draw lies outside the support"),
+        (ModeOfOtherShape, "`deterministic_sample` has the wrong shape"),
+        (ModeOutside, "`deterministic_sample` is outside the support"),
+        (ExpandsToOneMore, "`expand` gives the wrong batch"),
+        (ExpandsToAnother, "`expand` changes log-probabilities"),
+        (NoGradient, "`rsample` of parameters with gradients has none"),
+        (WrongVariance, "`variance` differs from that of draws"),
+        (WrongEntropy, "`entropy` differs from minus the mean log-probability"),
     ],
 )
 def test_kit_catches(kind, message):
     with pytest.raises(AssertionError, match=message):
         check_distribution(kind(*params(3, 2)))
+
+
+def test_kit_catches_a_point_without_gradient():
+    with pytest.raises(AssertionError, match="`rsample` of parameters with gradients has none"):
+        check_distribution(PointWithoutGradient(params(3, 2)[0]))

@@ -3,6 +3,7 @@ import os
 import sqlite3
 
 import pytest
+import torch
 
 from rl.core.loggers import (
     CSVLogger,
@@ -131,9 +132,48 @@ class ForgetsState(CSVLogger):
         pass
 
 
+class NeverLives(CSVLogger):
+    is_alive = False
+
+
+class StartsAnother(CSVLogger):
+    def start(self):
+        self.close()
+        return self
+
+
+class NestsMetrics(CSVLogger):
+    def log_metrics(self, metrics, step=None, *, keys_sep="/"):
+        super().log_metrics(metrics, step, keys_sep=keys_sep)
+        return {"kit": 1.0}
+
+
+class TakesWords(CSVLogger):
+    def log_metrics(self, metrics, step=None, *, keys_sep="/"):
+        if "kit/x" not in metrics:
+            return super().log_metrics(metrics, step, keys_sep=keys_sep)
+        return {}
+
+
+class Rounds(CSVLogger):
+    def _write_scalar(self, name, value, step):
+        super()._write_scalar(name, round(value), step)
+
+
+class Averages(CSVLogger):
+    def log_scalar(self, name, value, step=None):
+        super().log_scalar(name, torch.as_tensor(value).float().mean(), step)
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
+        (NeverLives, "a new logger is not alive"),
+        (StartsAnother, "`start` returns what is not alive"),
+        (NestsMetrics, "expected the numbers by joined name"),
+        (TakesWords, "a metric that is a word is taken"),
+        (Rounds, r"`kit/loss` is .*expected"),
+        (Averages, "a scalar of two elements is taken"),
         (LosesSteps, r"`kit/loss` is \[\(10, 0\.5\), \(0, 0\.25\)"),
         (TakesAnything, "a video of floats is taken"),
         (NeverEnds, "alive after `close`"),

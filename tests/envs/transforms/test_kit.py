@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rl.core import Transform, Unbounded
+from rl.core import Bounded, Transform, Unbounded
 from rl.core.testing import check_transform
 
 
@@ -55,9 +55,44 @@ class Batch(Transform):
         return tensor / tensor.abs().sum().clamp_min(1)
 
 
+class Escapes(Transform):
+    """Leaves the bounds that it declares."""
+
+    def _apply_transform(self, tensor):
+        return tensor + 100
+
+    def _transform_spec(self, spec):
+        return Bounded(-1.0, 1.0, spec.shape)
+
+
+class Shrinks(Transform):
+    """Gives another shape than it declares."""
+
+    def _apply_transform(self, tensor):
+        return torch.cat([tensor, tensor], -1)
+
+
+class Forgets(Transform):
+    """Has a state that it does not load."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def _call(self, next_tensordict):
+        self.count.add_(1)
+        return next_tensordict
+
+    def load_state_dict(self, state_dict, *args, **kwargs):
+        pass
+
+
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
+        (lambda: Escapes(["observation"]), "`observation` lies outside of its spec"),
+        (lambda: Shrinks(["observation"]), r"`observation` has shape \[6\], its spec \[3\]"),
+        (Forgets, "a fresh transform does not have the state that it loaded"),
         (lambda: Lies(["observation"]), "`observation` is torch.float64, its spec torch.float32"),
         (Silent, "the data have `extra`, which no spec declares"),
         (Promises, "the data lack `extra`, which the specs declare"),

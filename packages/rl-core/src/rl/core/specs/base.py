@@ -325,7 +325,9 @@ class TensorSpec:
         """
         if safe:
             self.assert_is_in(val)
-        return val.detach().cpu().numpy()
+        # numpy has no bfloat16; float32 holds its values
+        wide = val.float() if val.dtype is torch.bfloat16 else val
+        return wide.detach().cpu().numpy()
 
     def index(self, index: Any, tensor_to_index: Any) -> Any:  # noqa: ANN401
         """Return the entries of `tensor_to_index` that the discrete value `index` points at.

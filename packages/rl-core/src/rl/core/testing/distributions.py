@@ -36,7 +36,7 @@ def check_distribution(dist: Distribution, *, samples: int = 20_000, atol: float
     _check_fused(dist)
     _check_deterministic(dist)
     _check_expand(dist)
-    if dist.has_rsample:
+    if dist.has_rsample and _has_gradients(dist):
         _check_gradients(dist)
     with torch.no_grad():
         _check_moments(dist, dist.sample((samples,)), atol)
@@ -100,6 +100,14 @@ def _check_expand(dist: Distribution) -> None:
     scores = wide.log_prob(value.expand(wide.batch_shape + wide.event_shape))
     same = torch.allclose(scores, dist.log_prob(value.clone()).expand_as(scores), atol=1e-5)
     _require(same, dist, "`expand` changes log-probabilities")
+
+
+def _has_gradients(dist: Distribution) -> bool:
+    """Return whether parameters of `dist` require gradients."""
+    # a point mass scores a constant, and holds its parameter itself
+    held = [value for value in vars(dist).values() if isinstance(value, Tensor)]
+    scored = dist.log_prob(dist.sample())
+    return any(value.requires_grad for value in (scored, *held))
 
 
 def _check_gradients(dist: Distribution) -> None:

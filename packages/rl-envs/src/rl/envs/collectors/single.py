@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from tensordict import TensorDictBase
 from tensordict.nn import CudaGraphModule
 
-from rl.core import ExplorationType, RLError, set_exploration_type
+from rl.core import ExplorationType, RLError, WeightSyncScheme, set_exploration_type
 from rl.core.contract.keys import in_next
 from rl.core.logging import warn
 from rl.envs import stepping
 from rl.envs.base import EnvBase
 from rl.envs.collectors.base import BaseCollector
 from rl.envs.collectors.trajectories import TrajectoryIds, split_trajectories
+from rl.envs.collectors.weight_links import WeightLinks
 from rl.envs.collectors.weights import PolicyCopy
 from rl.envs.env_creator import make_env
 from rl.envs.policy import Policy, as_policy, bound, check_policy_reads
@@ -64,6 +65,15 @@ class SingleCollector(BaseCollector):
         trust_policy: use `policy` as it is.
         compile_policy: True, or the arguments of `torch.compile`.
         cudagraph_policy: True, or the arguments of `CudaGraphModule`.
+        weight_sync_schemes: `{"policy": scheme}`: what brings the trained policy's weights to the
+            collecting one at `update_policy_weights_`, instead of a plain copy.
+        weight_recv_schemes: schemes whose senders are in other processes, by the path of the model
+            that receives (`"policy"`, `"env.transform[0].module"`). What was sent is loaded before
+            each batch.
+        worker_idx: this collector's number among the receivers of `weight_recv_schemes`.
+
+    Writes, with a scheme for the policy:
+        ("collector", "policy_version"): [*B, T] int64, the version of the weights that acted.
 
     Example:
         >>> from rl.envs import GymEnv
@@ -100,6 +110,9 @@ class SingleCollector(BaseCollector):
         trust_policy: bool = False,
         compile_policy: bool | dict[str, Any] = False,
         cudagraph_policy: bool | dict[str, Any] = False,
+        weight_sync_schemes: Mapping[str, WeightSyncScheme] | None = None,
+        weight_recv_schemes: Mapping[str, WeightSyncScheme] | None = None,
+        worker_idx: int | None = None,
     ) -> None:
         if split_trajs and replay_buffer is not None:
             raise RLError(
@@ -136,6 +149,13 @@ class SingleCollector(BaseCollector):
         self.ids = TrajectoryIds(self.env.batch_size)
         self._root: TensorDictBase | None = None
         self._out: TensorDictBase | None = None
+        self._links = WeightLinks(
+            self,
+            self._weights.source,
+            weight_sync_schemes or {},
+            weight_recv_schemes or {},
+            worker_idx,
+        )
         self.closed = False
 
     # ------------------------------------------------------------ construction
@@ -199,6 +219,7 @@ class SingleCollector(BaseCollector):
         """Collect one batch."""
         if self.closed:
             raise RLError("The collector was shut down: build a new one.")
+        self._links.load()
         with torch.no_grad(), set_exploration_type(self.exploration_type):
             batch = self._deliver(self._collect())
         self.frames += self.frames_per_batch
@@ -231,7 +252,11 @@ class SingleCollector(BaseCollector):
         if self.return_same_td:
             self._out = batch
         over = stepping.all_groups_done(env, batch.get("next"))
-        return batch.set(("collector", "traj_ids"), self.ids.label(over))
+        batch.set(("collector", "traj_ids"), self.ids.label(over))
+        if self._links.version is not None:
+            version = torch.full_like(batch["collector", "traj_ids"], self._links.version)
+            batch.set(("collector", "policy_version"), version)
+        return batch
 
     def _first_root(self, policy: Policy) -> TensorDictBase:
         if self._root is not None and not self.reset_at_each_iter:
@@ -254,8 +279,13 @@ class SingleCollector(BaseCollector):
     # ------------------------------------------------------------------ state
 
     def update_policy_weights_(self, policy_or_weights: Any = None) -> None:  # noqa: ANN401
-        """Copy the trained weights into the collecting policy, if that is another module."""
-        self._weights.update(policy_or_weights)
+        """Copy the trained weights into the collecting policy, if that is another module.
+
+        Args:
+            policy_or_weights: a module, a state_dict or a TensorDict; the trained policy if None.
+        """
+        if not self._links.send(policy_or_weights):
+            self._weights.update(policy_or_weights)
 
     def set_seed(self, seed: int, static_seed: bool = False) -> int:
         """Seed the env and return the next seed of the chain."""
@@ -290,6 +320,7 @@ class SingleCollector(BaseCollector):
     def shutdown(self) -> None:
         """Close the env; shutting down twice is harmless."""
         if not self.closed:
+            self._links.shutdown()
             self.env.close()
         self.closed = True
 

@@ -26,7 +26,8 @@ class PolicyCopy:
     """
 
     def __init__(self, policy: Any, device: torch.device | None) -> None:  # noqa: ANN401
-        self._source = policy
+        #: what is trained
+        self.source = policy
         self.policy = policy
         if isinstance(policy, nn.Module) and device is not None and _elsewhere(policy, device):
             self.policy = copy.deepcopy(policy).to(device).requires_grad_(False)
@@ -43,7 +44,7 @@ class PolicyCopy:
             KeyError: the weights lack an entry of the policy, or have one more.
         """
         if weights is None:
-            weights = self._source
+            weights = self.source
         if weights is self.policy or not isinstance(self.policy, nn.Module):
             return
         if isinstance(weights, TensorDictBase):

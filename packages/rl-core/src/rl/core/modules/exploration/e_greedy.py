@@ -7,7 +7,7 @@ from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModuleBase, TensorDictSequential
 from torch import Tensor
 
-from rl.core.contract.keys import NestedKey
+from rl.core.contract.keys import NestedKey, unravel_key
 from rl.core.errors import MissingKeyError
 from rl.core.modules.exploration.module import ExplorationModule
 from rl.core.specs.base import DEVICE_TYPING, TensorSpec
@@ -71,6 +71,8 @@ class EGreedyModule(ExplorationModule):
             device=device,
         )
         self.action_mask_key = action_mask_key
+        if action_mask_key is not None:
+            self.in_keys = [*self.in_keys, unravel_key(action_mask_key)]
 
     def _disturb(self, action: Tensor, tensordict: TensorDictBase) -> Tensor:
         batch = tensordict.batch_size

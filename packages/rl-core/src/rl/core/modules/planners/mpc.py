@@ -90,8 +90,18 @@ class MPCPlannerBase(TensorDictModuleBase, ABC):
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Write the planned action."""
         with torch.no_grad():
-            action = self.planning(tensordict)
+            action = self.planning(self._batched(tensordict))
         return tensordict.set(self.action_key, action)
+
+    def _batched(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Return `tensordict` with the batch size of its states: bare tensors have none."""
+        first = tensordict.get(self.in_keys[0], None)
+        if tensordict.ndim or first is None:
+            return tensordict
+        event = self.env.observation_spec[self.in_keys[0]].ndim - len(self.env.batch_size)
+        batched = tensordict.copy()
+        batched.batch_size = first.shape[: first.ndim - event]
+        return batched
 
     def candidates(self, tensordict: TensorDictBase, number: int) -> TensorDictBase:
         """Return copies of the states, `[number, *B]`, that the env may write into."""
