@@ -13,8 +13,8 @@ from rl.data import (
     SumTree,
 )
 
-# 1 and 3 levels below the top; 70 000 leaves exceed the 4096 that one level may hold
-SIZES = st.sampled_from([1, 2, 15, 16, 17, 255, 4096, 4097, 70_000])
+# up to 16 384 leaves are one level, up to 1 048 576 two
+SIZES = st.sampled_from([1, 2, 15, 16, 17, 255, 4096, 16_385, 70_000, 1_100_000])
 
 
 @st.composite
@@ -116,9 +116,9 @@ def test_the_last_value_of_a_repeated_index_stays():
 def test_loaded_leaves_make_the_same_tree_bit_for_bit():
     generator = torch.Generator().manual_seed(1)
     tree = SumTree(70_000)
-    for _ in range(20):
-        index = torch.randint(70_000, (300,), generator=generator)
-        tree[index] = torch.rand(300, generator=generator)
+    for count in [1, 2, 3, 7, 8, 33, 300, 5000]:
+        index = torch.randint(70_000, (count,), generator=generator)
+        tree[index] = torch.rand(count, generator=generator)
     other = SumTree(70_000)
     other.load_leaves(tree.leaves())
     for mine, theirs in zip(tree._levels, other._levels, strict=True):

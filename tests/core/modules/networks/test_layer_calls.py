@@ -40,7 +40,11 @@ def test_other_modules_are_called():
     ],
     ids=["forward", "pre", "backward", "pre-backward"],
 )
-@pytest.mark.parametrize("pick", [lambda net: net, lambda net: net[0]], ids=["whole", "layer"])
+@pytest.mark.parametrize(
+    "pick",
+    [lambda net: net, lambda net: net[0], lambda net: net[2], lambda net: net[2][0]],
+    ids=["whole", "layer", "part", "layer of a part"],
+)
 def test_hooks_run(register, pick):
     net, seen = make(), []
     register(pick(net), seen)
@@ -72,6 +76,13 @@ def test_a_forward_replaced_on_an_instance_is_seen():
     assert torch.equal(run_layers(net, X), net(X))
     net.forward = lambda x: x + 1
     assert torch.equal(call(net, X), X + 1)
+
+
+def test_a_forward_replaced_on_a_part_is_seen():
+    net = make()
+    net[2].forward = lambda x: x + 1
+    assert torch.equal(call(net, X), net(X))
+    assert call(net, X).shape == (2, 4)
 
 
 def test_functional_calls_are_seen():

@@ -11,7 +11,8 @@ from torch import Tensor
 from rl.core.errors import ShapeError, SpecError
 from rl.data.samplers.base import Sampler
 from rl.data.storages.base import Storage
-from rl.data.trees.segment_tree import MinTree, SumTree
+from rl.data.trees.least_leaf import LeastLeaf
+from rl.data.trees.segment_tree import SumTree, within
 
 __all__ = ["PrioritizedSampler"]
 
@@ -29,7 +30,7 @@ class PrioritizedSampler(Sampler):
         beta: how much the weights correct for it; 1 is fully. May be annealed by assignment or by
             a scheduler.
         eps: added to priorities so that none is zero.
-        dtype: of the trees, `torch.float32` or `torch.float64`.
+        dtype: of the tree, `torch.float32` or `torch.float64`.
         reduction: how priorities with further dimensions become one per element: `"max"`,
             `"min"`, `"median"` or `"mean"`.
         max_priority_within_buffer: whether the priority of new elements is the largest in the
@@ -73,15 +74,15 @@ class PrioritizedSampler(Sampler):
         self.reduction = reduction
         self.max_priority_within_buffer = max_priority_within_buffer
         self._sum_tree = SumTree(max_capacity, dtype)
-        self._min_tree = MinTree(max_capacity, dtype)
+        self._least = LeastLeaf(self._sum_tree.numbers)
         self._tiny = torch.finfo(dtype).tiny
         self._max_priority: float | None = None
-        # counts changes of the trees, which are in place: tells a draw made ahead that it is stale
+        # counts changes of the tree, which are in place: tells a draw made ahead that it is stale
         self._version = 0
 
     @property
     def max_size(self) -> int:
-        """Number of elements that the trees have room for."""
+        """Number of elements that the tree has room for."""
         return len(self._sum_tree)
 
     @property
@@ -95,10 +96,10 @@ class PrioritizedSampler(Sampler):
         return (largest + self.eps) ** self.alpha
 
     def prepare(self, storage: Storage) -> None:
-        """Check that the trees have room for the storage.
+        """Check that the tree has room for the storage.
 
         Raises:
-            ValueError: they have not.
+            ValueError: it has not.
         """
         if storage.max_size > self.max_size:
             raise ValueError(
@@ -128,7 +129,7 @@ class PrioritizedSampler(Sampler):
         uniform = torch.rand(batch_size, generator=self.generator, dtype=torch.float64)
         found = self._sum_tree.search(uniform.numpy() * total)
         np.minimum(found, size - 1, out=found)
-        ratio = self._sum_tree.at(found) / self._min_tree.reduce()
+        ratio = self._sum_tree.at(found) / self._least.value()
         weight = torch.from_numpy(np.power(ratio, -self.beta, dtype=np.float32))
         return storage.unravel(torch.from_numpy(found)), {"priority_weight": weight}
 
@@ -164,18 +165,17 @@ class PrioritizedSampler(Sampler):
             IndexError: an element is out of range.
         """
         position = torch.as_tensor(index).reshape(-1).cpu().numpy()
-        value = self._reduced(priority, position.size)
+        value, largest = self._reduced(priority, position.size)
         if position.size == 0:
             return
         self._check_range(position, storage)
-        largest = float(value.max())
         if self._max_priority is None or largest > self._max_priority:
             self._max_priority = largest
         self._set(position, np.power(value + self.eps, self.alpha))
 
     def _check_range(self, position: np.ndarray, storage: Storage | None) -> None:
         size = self.max_size if storage is None else len(storage)
-        if position.size and (position.min() < 0 or position.max() >= size):
+        if position.size and not within(position, size):
             raise IndexError(
                 f"Priorities are given for elements [{position.min()}, {position.max()}], expected "
                 f"them in [0, {size}). Pass the `index` entry of a sample."
@@ -190,8 +190,9 @@ class PrioritizedSampler(Sampler):
         """
         self._reduced(priority, count)
 
-    def _reduced(self, priority: Tensor | float, count: int) -> np.ndarray:
-        tensor = torch.as_tensor(priority, dtype=torch.float64).detach().cpu()
+    def _reduced(self, priority: Tensor | float, count: int) -> tuple[np.ndarray, float]:
+        """Return one checked number per element, and the largest."""
+        tensor = torch.as_tensor(priority).detach().cpu().double()
         if tensor.ndim > 1:
             tensor = _REDUCTIONS[self.reduction](tensor.flatten(1))
         if tensor.ndim == 1 and len(tensor) != count:
@@ -200,21 +201,25 @@ class PrioritizedSampler(Sampler):
                 f"{count} elements. Give one priority per element."
             )
         value = tensor.numpy()
+        if not value.size:
+            return value, 0.0
+        least, largest = float(value.min()), float(value.max())
         # not(a >= 0) is true of NaN as well
-        if value.size and (not value.min() >= 0 or not value.max() < np.inf):
+        if not least >= 0 or not largest < np.inf:
             raise SpecError(
-                f"Priorities span [{value.min()}, {value.max()}], expected finite numbers of at "
+                f"Priorities span [{least}, {largest}], expected finite numbers of at "
                 "least 0. Pass `td_error.abs()`, and look for NaN in the loss."
             )
-        return value
+        return value, largest
 
     def _set(self, position: np.ndarray, value: np.ndarray | np.float64) -> None:
         if position.size == 0:
             return
         # a leaf of zero would count as absent: stay above it even where alpha is large
         leaf = np.maximum(value, self._tiny)
+        before = self._sum_tree.at(position)
         self._sum_tree.store(position, leaf)
-        self._min_tree.store(position, leaf)
+        self._least.changed(before, self._sum_tree.at(position))
         self._version += 1
 
     # ----------------------------------------------------------------- state
@@ -222,7 +227,7 @@ class PrioritizedSampler(Sampler):
     def empty(self) -> None:
         """Forget every priority."""
         self._sum_tree.clear()
-        self._min_tree.clear()
+        self._least.forget()
         self._max_priority = None
         self._version += 1
 
@@ -244,7 +249,7 @@ class PrioritizedSampler(Sampler):
         """
         leaves = state_dict["leaves"]
         self._sum_tree.load_leaves(leaves)
-        self._min_tree.load_leaves(torch.where(leaves > 0, leaves, float("inf")))
+        self._least.forget()
         self._max_priority = state_dict["max_priority"]
         self.alpha = state_dict["alpha"]
         self.beta = state_dict["beta"]

@@ -1,8 +1,9 @@
-"""Wide segment trees: reductions over prefixes and ranges of a changing array, in numpy.
+"""Wide segment trees: reductions over prefixes and ranges of a changing array.
 
-A node has 16 children, which is one cache line of float32, so a million leaves are five levels
-deep and a batch of updates or searches costs a few vectorised operations per level. Levels are
-kept until at most 4096 nodes are left; that top level is reduced or scanned whole.
+A node has 64 children, and levels are kept until at most 16 384 nodes are left; that top level is
+reduced or scanned whole. So a million leaves are one level below the top, and a batch of updates
+or searches costs a few vectorised operations: at these sizes each of them takes as long to call
+as to run, in numpy or torch, whichever is the faster.
 
 Every reduction over the children of a node runs in the same order wherever the node stands in a
 batch, so a tree restored from its leaves equals, bit for bit, the tree that was saved.
@@ -11,6 +12,7 @@ batch, so a tree restored from its leaves equals, bit for bit, the tree that was
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -24,10 +26,11 @@ __all__ = [
     "SumSegmentTreeFp32",
     "SumSegmentTreeFp64",
     "SumTree",
+    "within",
 ]
 
-_FANOUT = 16
-_TOP = 4096
+_FANOUT = 64
+_TOP = 16_384
 # largest float64 factor that keeps `x * _BELOW < x` for every positive normal x
 _BELOW = 1.0 - 2.0**-52
 
@@ -55,6 +58,7 @@ class SegmentTree(ABC):
 
     identity_element: float
     _ufunc: np.ufunc
+    _over_children: Callable[[Tensor, int], Tensor]
 
     def __init__(self, size: int, dtype: torch.dtype = torch.float32) -> None:
         if size <= 0:
@@ -84,6 +88,11 @@ class SegmentTree(ABC):
 
     # -------------------------------------------------------------- leaves
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """The leaves themselves, to be read only; padding included."""
+        return self._flat[0]
+
     def __getitem__(self, index: Index) -> Tensor | float:
         if isinstance(index, int):
             return float(self._flat[0][index])
@@ -105,7 +114,7 @@ class SegmentTree(ABC):
         position = _as_array(index)
         if position.size == 0:
             return
-        if position.min() < 0 or position.max() >= self.size:
+        if not within(position, self.size):
             raise IndexError(
                 f"Tree indices span [{position.min()}, {position.max()}], expected them in "
                 f"[0, {self.size}): the tree has {self.size} leaves."
@@ -147,8 +156,7 @@ class SegmentTree(ABC):
         self._changed()
 
     def _reduce(self, blocks: np.ndarray) -> np.ndarray:
-        # child-major, so that one vector operation handles a child of every block
-        return self._ufunc.reduce(blocks.T.copy(), 0)
+        return type(self)._over_children(torch.from_numpy(blocks), 1).numpy()
 
     def _changed(self) -> None:  # noqa: B027 (optional)
         """Forget what was derived from the top level."""
@@ -198,6 +206,12 @@ class SumTree(SegmentTree):
 
     identity_element = 0.0
     _ufunc = np.add
+    _over_children = torch.sum
+
+    def __init__(self, size: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(size, dtype)
+        self._top = torch.from_numpy(self._flat[-1])
+        self._sums = torch.zeros(len(self._top) + 1, dtype=torch.float64)
 
     def reduce(self) -> float:
         """Return the sum of all leaves."""
@@ -223,8 +237,12 @@ class SumTree(SegmentTree):
         # in order, neighbours take the same branches and cache lines
         order = value.argsort()
         running = self._running()
-        node, rest = _descend(running, np.minimum(value[order], running[-1] * _BELOW))
-        first = np.arange(0, value.size * _FANOUT, _FANOUT)
+        rest = value[order]
+        node = running[1:].searchsorted(rest, "right")
+        if node[-1] == running.size - 1:
+            # values at or above the total go to the last node that has a positive leaf
+            np.minimum(node, running[1:].searchsorted(running[-1], "left"), out=node)
+        rest -= running.take(node)
         for level in reversed(self._levels[:-1]):
             # torch scans short rows three times as fast as numpy
             prefix = torch.from_numpy(level.take(node, 0)).cumsum(1, dtype=torch.float64).numpy()
@@ -233,20 +251,20 @@ class SumTree(SegmentTree):
             child = (prefix > rest[:, None]).argmax(1)
             node = node * _FANOUT + child
             if level is not self._levels[0]:
-                before = prefix.reshape(-1).take(first + child - 1, mode="clip")
-                rest -= np.where(child > 0, before, 0.0)
+                rest -= _before(prefix, child)
         found = np.empty_like(node)
         found[order] = node
         return found
 
     def _changed(self) -> None:
-        self._prefix: np.ndarray | None = None
+        self._is_current = False
 
     def _running(self) -> np.ndarray:
-        if self._prefix is None:
-            top = torch.from_numpy(self._flat[-1])
-            self._prefix = top.cumsum(0, dtype=torch.float64).numpy()
-        return self._prefix
+        """Return the running sums of the top level, after a zero."""
+        if not self._is_current:
+            torch.cumsum(self._top, 0, dtype=torch.float64, out=self._sums[1:])
+            self._is_current = True
+        return self._sums.numpy()
 
 
 class MinTree(SegmentTree):
@@ -261,6 +279,7 @@ class MinTree(SegmentTree):
 
     identity_element = float("inf")
     _ufunc = np.minimum
+    _over_children = torch.amin
 
     def reduce(self) -> float:
         """Return the smallest leaf."""
@@ -315,12 +334,17 @@ class MinSegmentTreeFp64(MinTree):
         super().__init__(size, torch.float64)
 
 
-def _descend(running: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first node whose running sum exceeds each value, and what is left in it."""
-    node = running.searchsorted(value, "right")
-    np.minimum(node, running.size - 1, out=node)
-    before = running.take(node - 1, mode="clip")
-    return node, value - np.where(node > 0, before, 0.0)
+def within(index: np.ndarray, size: int) -> bool:
+    """Tell whether every number of a non-empty int64 array is in `[0, size)`."""
+    # as unsigned numbers, negative ones are the largest: one reduction instead of two
+    return bool(index.astype(np.int64, copy=False).view(np.uint64).max() < size)
+
+
+def _before(prefix: np.ndarray, child: np.ndarray) -> np.ndarray:
+    """Return the sum of the children before `child`, in each row of running sums."""
+    first = np.arange(0, prefix.size, prefix.shape[1])
+    sums = prefix.reshape(-1).take(first + child - 1, mode="clip")
+    return np.where(child > 0, sums, 0.0)
 
 
 def _as_array(value: int | float | Tensor | np.ndarray) -> np.ndarray:

@@ -70,6 +70,8 @@ def run_layers(sequential: nn.Sequential, x: Any) -> Any:  # noqa: ANN401
             x = layer(x)
         elif type(layer) is nn.Linear and "forward" not in layer.__dict__:
             x = _linear(layer, x)
+        elif type(layer) is nn.Sequential and "forward" not in layer.__dict__:
+            x = run_layers(layer, x)
         else:
             x = layer.forward(x)
     return x

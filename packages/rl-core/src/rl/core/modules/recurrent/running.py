@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils.checkpoint import checkpoint
 
 from rl.core.errors import RLError
+from rl.core.modules.recurrent.kernels import run_dense, run_packed
 from rl.core.modules.recurrent.segments import Segments, cut, pack, pieces
 from rl.core.modules.recurrent.unroll import Restarts, States, unroll
 
@@ -114,14 +114,16 @@ def _place(
     last_SNH: Tensor, ends: Tensor | None, shape: torch.Size, stored: Tensor | None
 ) -> Tensor:
     """Return [B, T, N, H] states: known at the ends of segments, elsewhere what was there."""
-    tail = last_SNH.shape[1:]
+    whole = (*shape, *last_SNH.shape[1:])
     if stored is None:
-        rest = last_SNH.new_full((), float("nan")).expand(*shape, *tail)
+        placed = last_SNH.new_full(whole, float("nan"))
     else:
-        rest = stored.to(last_SNH.dtype)
+        placed = last_SNH.new_empty(whole).copy_(stored)
     if ends is None:
-        return torch.cat([rest[:, :-1], last_SNH.unsqueeze(1)], 1)
-    return rest.flatten(0, 1).index_copy(0, ends, last_SNH).unflatten(0, shape)
+        placed[:, -1] = last_SNH
+    else:
+        placed.view(-1, *whole[2:])[ends] = last_SNH
+    return placed
 
 
 def by_kernel(
@@ -129,8 +131,8 @@ def by_kernel(
 ) -> tuple[Tensor, States, Tensor | None]:
     """Run whole segments through the framework's kernel.
 
-    cuDNN takes a packed batch at once. On CPUs packed batches are slow; there, pieces of equal
-    length follow each other.
+    cuDNN takes a packed batch at once. On CPUs packed batches are slow, but for a GRU of which no
+    gradient is asked; there, pieces of equal length follow each other.
 
     Args:
         net: an `nn.LSTM` or `nn.GRU`.
@@ -144,20 +146,33 @@ def by_kernel(
         are the rows.
     """
     if not bool(starts_BT[:, 1:].any()):
-        out, last = _dense(net, x_BTF, tuple(s[:, 0] for s in states_BTNH))
-        return out, last, None
+        out, last = run_dense(net, x_BTF.transpose(0, 1), tuple(s[:, 0] for s in states_BTNH))
+        return out.transpose(0, 1), last, None
     segments = cut(starts_BT)
     first = tuple(s.flatten(0, 1).index_select(0, segments.first) for s in states_BTNH)
-    # a backward direction starts at the end of the whole segment
-    run = _packed if x_BTF.is_cuda or net.bidirectional else _piecewise
+    run = _packed if _prefers_packed(net, x_BTF) else _piecewise
     out, last = run(net, x_BTF.flatten(0, 1), first, segments)
     return out.unflatten(0, starts_BT.shape), last, segments.last
+
+
+def _prefers_packed(net: nn.RNNBase, x: Tensor) -> bool:
+    # a backward direction starts at the end of the whole segment
+    if x.is_cuda or net.bidirectional:
+        return True
+    return net.mode == "GRU" and not torch.is_grad_enabled()
 
 
 def _piecewise(
     net: nn.RNNBase, x: Tensor, states_SNH: States, segments: Segments
 ) -> tuple[Tensor, States]:
-    """Return the outputs of [B T, F] steps, and the last states of the segments."""
+    """Return the outputs of [B T, F] steps, and the last states of the segments.
+
+    Args:
+        net: as in `by_kernel`.
+        x: the steps.
+        states_SNH: before the first step of each segment; overwritten.
+        segments: which steps follow each other.
+    """
     parts = list(pieces(segments))
     source = torch.cat([steps.flatten() for _, steps in parts])
     row = torch.empty_like(source)
@@ -166,10 +181,9 @@ def _piecewise(
     ordered = _moved(x, row).split([steps.numel() for _, steps in parts])
     for (rows, steps), piece in zip(parts, ordered, strict=True):
         begin = tuple(s.index_select(0, rows) for s in states_SNH)
-        out, last = _dense(net, piece.view(*steps.shape, -1), begin)
-        states_SNH = tuple(
-            s.index_copy(0, rows, new) for s, new in zip(states_SNH, last, strict=True)
-        )
+        out, last = run_dense(net, piece.view(*steps.shape, -1), begin)
+        for state, new in zip(states_SNH, last, strict=True):
+            state.index_copy_(0, rows, new)
         outs.append(out.flatten(0, 1))
     return _moved(torch.cat(outs), source), states_SNH
 
@@ -186,31 +200,9 @@ def _packed(
     """Do what `_piecewise` does in one call."""
     packing = pack(segments)
     begin = tuple(s.index_select(0, packing.order) for s in states_SNH)
-    out, last = _call(net, packing.pack(x), begin)
+    out, last = run_packed(net, packing.pack(x), begin)
     back = packing.order.argsort()
     return packing.unpack(out), tuple(s.index_select(0, back) for s in last)
-
-
-def _dense(net: nn.RNNBase, x_BTF: Tensor, states_BNH: States) -> tuple[Tensor, States]:
-    if net.batch_first:
-        return _call(net, x_BTF, states_BNH)
-    out, last = _call(net, x_BTF.transpose(0, 1), states_BNH)
-    return out.transpose(0, 1), last
-
-
-def _call(
-    net: nn.RNNBase, x: Tensor | PackedSequence, states_BNH: States
-) -> tuple[Tensor | PackedSequence, States]:
-    hx = tuple(s.transpose(0, 1).contiguous() for s in states_BNH)
-    inputs = (x, hx if net.mode == "LSTM" else hx[0])
-    dtype = hx[0].dtype
-    if net.weight_ih_l0.dtype != dtype:
-        cast = {name: weight.to(dtype) for name, weight in net.named_parameters()}
-        out, last = torch.func.functional_call(net, cast, inputs)
-    else:
-        out, last = net(*inputs)
-    last = last if isinstance(last, tuple) else (last,)
-    return out, tuple(s.transpose(0, 1) for s in last)
 
 
 def by_steps(

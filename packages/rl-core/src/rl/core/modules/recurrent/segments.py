@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -50,27 +51,34 @@ class Piece(NamedTuple):
 
     #: [R], which segments
     rows: Tensor
-    #: [R, P], places of the steps
+    #: [P, R], places of the steps
     steps: Tensor
 
 
 def pieces(segments: Segments) -> Iterator[Piece]:
-    """Yield the segments in pieces, as many as their lengths have binary digits.
+    """Yield the segments in pieces, about as many as the longest length has binary digits.
 
-    Each segment goes through the pieces of its own digits, longest first, with its state passed
-    from one to the next: no step is computed twice, none is padding, and the state at the end of
-    every segment is known.
+    A piece is half as long as what the longest segment has left, and every segment that has that
+    much left goes through it, with its state passed from one piece to the next. So no step is
+    computed twice, none is padding, the pieces are together as long as the longest segment, and
+    the state at the end of every segment is known.
 
     Example:
         >>> [piece.steps.tolist() for piece in pieces(Segments(*torch.tensor([[0, 2], [2, 3]])))]
-        [[[0, 1], [2, 3]], [[4]]]
+        [[[0, 2], [1, 3]], [[4]]]
     """
-    first, lengths = segments
-    for digit in reversed(range(int(lengths.max()).bit_length())):
-        rows = (lengths >> digit & 1).nonzero().squeeze(-1)
-        if len(rows):
-            begin = first[rows] + (lengths[rows] >> (digit + 1) << (digit + 1))
-            yield Piece(rows, begin.unsqueeze(-1) + torch.arange(1 << digit, device=first.device))
+    device = segments.first.device
+    # dozens of operations on a few numbers each: numpy has less to do around them
+    first, left = (value.cpu().numpy().copy() for value in segments)
+    longest = int(left.max())
+    while longest:
+        length = -(-longest // 2)
+        longest -= length
+        rows = np.flatnonzero(left >= length)
+        steps = np.arange(length)[:, None] + first[rows]
+        first[rows] += length
+        left[rows] -= length
+        yield Piece(torch.from_numpy(rows).to(device), torch.from_numpy(steps).to(device))
 
 
 class Packing(NamedTuple):
@@ -93,9 +101,9 @@ class Packing(NamedTuple):
         """Return the packed batch of [B T, F] steps."""
         return PackedSequence(x.index_select(0, self.source), self.running)
 
-    def unpack(self, packed: PackedSequence) -> Tensor:
-        """Return the [B T, F] steps of a packed batch."""
-        return packed.data.index_select(0, self.row)
+    def unpack(self, rows: Tensor) -> Tensor:
+        """Return the [B T, F] steps of the rows of a packed batch."""
+        return rows.index_select(0, self.row)
 
 
 def pack(segments: Segments) -> Packing:
