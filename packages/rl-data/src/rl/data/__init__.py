@@ -7,6 +7,13 @@ from rl.data.buffers import (
     TensorDictPrioritizedReplayBuffer,
     TensorDictReplayBuffer,
 )
+from rl.data.datasets import (
+    BaseDatasetExperienceReplay,
+    D4RLExperienceReplay,
+    DatasetError,
+    DatasetNotFoundError,
+    MinariExperienceReplay,
+)
 from rl.data.samplers import (
     PrioritizedSampler,
     RandomSampler,
@@ -45,6 +52,10 @@ from rl.data.writers import (
 require_contract("rl-data", 1)
 
 __all__ = [
+    "BaseDatasetExperienceReplay",
+    "D4RLExperienceReplay",
+    "DatasetError",
+    "DatasetNotFoundError",
     "ImmutableDatasetWriter",
     "LambdaScheduler",
     "LazyMemmapStorage",
@@ -54,6 +65,7 @@ __all__ = [
     "MinSegmentTreeFp32",
     "MinSegmentTreeFp64",
     "MinTree",
+    "MinariExperienceReplay",
     "ParameterScheduler",
     "PrioritizedReplayBuffer",
     "PrioritizedSampler",
