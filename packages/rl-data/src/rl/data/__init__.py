@@ -13,6 +13,7 @@ from rl.data.datasets import (
     DatasetError,
     DatasetNotFoundError,
     MinariExperienceReplay,
+    to_minari,
 )
 from rl.data.samplers import (
     PrioritizedSampler,
@@ -85,4 +86,5 @@ __all__ = [
     "TensorDictRoundRobinWriter",
     "TensorStorage",
     "Writer",
+    "to_minari",
 ]

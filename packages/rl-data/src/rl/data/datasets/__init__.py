@@ -4,6 +4,7 @@ from rl.data.datasets.base import BaseDatasetExperienceReplay
 from rl.data.datasets.d4rl import D4RLExperienceReplay
 from rl.data.datasets.error import DatasetError, DatasetNotFoundError
 from rl.data.datasets.minari import MinariExperienceReplay
+from rl.data.datasets.minari_export import to_minari
 
 __all__ = [
     "BaseDatasetExperienceReplay",
@@ -11,4 +12,5 @@ __all__ = [
     "DatasetError",
     "DatasetNotFoundError",
     "MinariExperienceReplay",
+    "to_minari",
 ]
