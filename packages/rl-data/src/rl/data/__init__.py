@@ -12,6 +12,7 @@ from rl.data.samplers import (
     RandomSampler,
     Sampler,
     SamplerWithoutReplacement,
+    SliceSampler,
 )
 from rl.data.schedulers import (
     LambdaScheduler,
@@ -27,6 +28,7 @@ from rl.data.storages import (
     Storage,
     TensorStorage,
 )
+from rl.data.trajectories import DEFAULT_DONE_KEYS
 from rl.data.trees import (
     MinSegmentTreeFp32,
     MinSegmentTreeFp64,
@@ -45,6 +47,7 @@ from rl.data.writers import (
 require_contract("rl-data", 1)
 
 __all__ = [
+    "DEFAULT_DONE_KEYS",
     "ImmutableDatasetWriter",
     "LambdaScheduler",
     "LazyMemmapStorage",
@@ -63,6 +66,7 @@ __all__ = [
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
+    "SliceSampler",
     "StepScheduler",
     "Storage",
     "SumSegmentTreeFp32",

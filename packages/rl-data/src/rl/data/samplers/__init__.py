@@ -3,6 +3,13 @@
 from rl.data.samplers.base import Sampler
 from rl.data.samplers.prioritized import PrioritizedSampler
 from rl.data.samplers.random_sampler import RandomSampler
+from rl.data.samplers.slices import SliceSampler
 from rl.data.samplers.without_replacement import SamplerWithoutReplacement
 
-__all__ = ["PrioritizedSampler", "RandomSampler", "Sampler", "SamplerWithoutReplacement"]
+__all__ = [
+    "PrioritizedSampler",
+    "RandomSampler",
+    "Sampler",
+    "SamplerWithoutReplacement",
+    "SliceSampler",
+]
