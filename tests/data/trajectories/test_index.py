@@ -91,9 +91,9 @@ class World:
     def overwrite(self, row, column, new_id, end):
         data = self.data([[new_id] * self.slow.columns], [[end] * self.slow.columns])
         element = row * self.slow.columns + column
-        self.storage[(row, column) if self.slow.columns > 1 else row] = data[0, 0] if (
-            self.slow.columns > 1
-        ) else data[0]
+        self.storage[(row, column) if self.slow.columns > 1 else row] = (
+            data[0, 0] if (self.slow.columns > 1) else data[0]
+        )
         self.index.mark(self.storage, np.array([element]))
         self.note([element], [new_id], [end])
 

@@ -9,10 +9,12 @@ from rl.data.buffers import (
 )
 from rl.data.samplers import (
     PrioritizedSampler,
+    PrioritizedSliceSampler,
     RandomSampler,
     Sampler,
     SamplerWithoutReplacement,
     SliceSampler,
+    SliceSamplerWithoutReplacement,
 )
 from rl.data.schedulers import (
     LambdaScheduler,
@@ -60,6 +62,7 @@ __all__ = [
     "ParameterScheduler",
     "PrioritizedReplayBuffer",
     "PrioritizedSampler",
+    "PrioritizedSliceSampler",
     "RandomSampler",
     "ReplayBuffer",
     "RoundRobinWriter",
@@ -67,6 +70,7 @@ __all__ = [
     "SamplerWithoutReplacement",
     "SchedulerList",
     "SliceSampler",
+    "SliceSamplerWithoutReplacement",
     "StepScheduler",
     "Storage",
     "SumSegmentTreeFp32",

@@ -101,9 +101,7 @@ class Boundaries:
             ends |= _rows(storage.entry(key, torch.from_numpy(here))).any(1)
         return ends
 
-    def _keys_of(
-        self, storage: Storage, here: np.ndarray
-    ) -> tuple[str, tuple[NestedKey, ...]]:
+    def _keys_of(self, storage: Storage, here: np.ndarray) -> tuple[str, tuple[NestedKey, ...]]:
         if self._found is None:
             one = torch.from_numpy(here[:1])
             ids = [key for key in self._id_keys if storage.entry(key, one) is not None]
@@ -148,5 +146,9 @@ def _flat(given: Tensor, name: str) -> np.ndarray:
 
 
 def _rows(entry: Tensor | None) -> np.ndarray:
-    assert entry is not None  # the key was found  # noqa: S101
+    if entry is None:
+        raise MissingKeyError(
+            "Some of the stored rows lack the entry that tells trajectories apart, others have it. "
+            "Write it with every row."
+        )
     return entry.detach().cpu().reshape(len(entry), -1).numpy()

@@ -155,7 +155,11 @@ class TrajectoryIndex:
         self._check_static(len(storage))
         if not self._stale and not self._runs and not self._touched and used == self.used:
             return Change(_NONE, _NONE)
-        expected = used if self._stale else max([self.used, *(min(first + n, self.rows) for first, n in self._runs)])
+        expected = (
+            used
+            if self._stale
+            else max([self.used, *(min(first + n, self.rows) for first, n in self._runs)])
+        )
         if used != expected:  # written by others: they go on from where the rows ended
             self._seam[:] = False
         everything = self._stale or used != expected
@@ -163,6 +167,10 @@ class TrajectoryIndex:
         change = self._rebuild(storage) if everything else self._update(storage)
         self._settle(stale=False)
         return change
+
+    def _expected_rows(self) -> int:
+        """Return how many rows are in use if all that was written is known."""
+        return max([self.used, *(min(first + n, self.rows) for first, n in self._runs)])
 
     def _check_static(self, elements: int) -> None:
         static = self.boundaries.static

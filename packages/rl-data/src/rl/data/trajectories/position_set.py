@@ -108,6 +108,8 @@ class PositionSet:
 
     def select(self, rank: np.ndarray) -> np.ndarray:
         """Return the members of the given ranks, each in `[0, len(self))`."""
+        if rank.size * _FANOUT > self.size:
+            return self.members().take(rank)
         running = self._prefix()
         node = running.searchsorted(rank, "right")
         rest = rank - (running.take(node) - self._counts[-1].take(node))
@@ -124,6 +126,10 @@ class PositionSet:
 
     def rank(self, position: np.ndarray) -> np.ndarray:
         """Return how many members are below each position, which is in `[0, size]`."""
+        if position.size * _FANOUT > self.size:
+            below = np.zeros(self.size + 1, np.int64)
+            self._flags[: self.size].cumsum(dtype=np.int64, out=below[1:])
+            return below.take(position)
         running = self._prefix()
         block = position
         found = np.zeros(position.shape, np.int64)
@@ -132,7 +138,7 @@ class PositionSet:
             block = block >> _SHIFT
             blocks = level.reshape(-1, _FANOUT)
             inside = blocks.take(np.minimum(block, len(blocks) - 1), 0)
-            before = _OFFSETS < offset[:, None]
+            before = offset[:, None] > _OFFSETS
             found += (inside * before).sum(1, dtype=np.int64)
         found += np.where(block > 0, running.take(block - 1, mode="clip"), 0)
         return found
