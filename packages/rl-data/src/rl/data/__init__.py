@@ -17,9 +17,12 @@ from rl.data.datasets import (
 )
 from rl.data.samplers import (
     PrioritizedSampler,
+    PrioritizedSliceSampler,
     RandomSampler,
     Sampler,
     SamplerWithoutReplacement,
+    SliceSampler,
+    SliceSamplerWithoutReplacement,
 )
 from rl.data.schedulers import (
     LambdaScheduler,
@@ -70,12 +73,15 @@ __all__ = [
     "ParameterScheduler",
     "PrioritizedReplayBuffer",
     "PrioritizedSampler",
+    "PrioritizedSliceSampler",
     "RandomSampler",
     "ReplayBuffer",
     "RoundRobinWriter",
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
+    "SliceSampler",
+    "SliceSamplerWithoutReplacement",
     "StepScheduler",
     "Storage",
     "SumSegmentTreeFp32",

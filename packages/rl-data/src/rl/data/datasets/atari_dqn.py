@@ -23,7 +23,7 @@ from rl.core.errors import NotRegisteredError, nearest
 from rl.data.datasets.atari_games import ATARI_GAMES
 from rl.data.datasets.base import BaseDatasetExperienceReplay
 from rl.data.datasets.columns import ColumnWriter
-from rl.data.datasets.download import RemoteFile, download
+from rl.data.datasets.download import RemoteFile
 from rl.data.datasets.error import DatasetError
 from rl.data.datasets.hosts import Bucket
 from rl.data.datasets.slices import slice_sampler

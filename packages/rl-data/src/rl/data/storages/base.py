@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from tensordict import NestedKey, is_tensor_collection
 from torch import Tensor
 
 from rl.core.errors import SpecError
@@ -53,6 +55,22 @@ class Storage(ABC):
     @abstractmethod
     def get(self, index: Any) -> Any:  # noqa: ANN401
         """Return the rows at an index that is known to be within the storage."""
+
+    def entry(self, key: NestedKey, index: Tensor) -> Tensor | None:
+        """Return one entry of elements.
+
+        Args:
+            key: of the entry, in rows that are TensorDicts or dicts.
+            index: element numbers, `[n]` int64.
+
+        Returns:
+            The entry, `[n, ...]`; None if the rows have no such tensor.
+        """
+        rows = self.get(self.unravel(index))
+        if not isinstance(rows, list):
+            return _lookup(rows, key)
+        values = [_lookup(row, key) for row in rows]
+        return None if any(value is None for value in values) else torch.stack(values)
 
     @abstractmethod
     def rows_of(self, data: Any) -> int:  # noqa: ANN401
@@ -180,3 +198,15 @@ class Storage(ABC):
 
     def _family(self) -> str:
         return "tensor"
+
+
+def _lookup(row: Any, key: NestedKey) -> Tensor | None:  # noqa: ANN401
+    if is_tensor_collection(row):
+        value = row.get(key, None)
+    else:
+        value = row
+        for part in (key,) if isinstance(key, str) else key:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, bool | int | float):
+            value = torch.tensor(value)
+    return value if isinstance(value, Tensor) else None

@@ -43,6 +43,7 @@ class Columns:
         # numpy gathers rows two to three times as fast as torch; it lacks bfloat16
         self._arrays = [_as_numpy(tensor) for tensor in self._flat]
         self._all_arrays = all(array is not None for array in self._arrays)
+        self._places = {path: place for place, path in enumerate(structure.paths())}
 
     @classmethod
     def allocate(
@@ -83,6 +84,16 @@ class Columns:
             index = index.to(self.device)
             leaves = [flat.index_select(0, index) for flat in self._flat]
         return self.structure.build(leaves, index.shape, self.device)
+
+    def entry(self, path: tuple[str, ...], index: Tensor) -> Tensor | None:
+        """Return one leaf of the elements under numbers `index`, None if there is no such leaf."""
+        place = self._places.get(path)
+        if place is None:
+            return None
+        array = self._arrays[place]
+        if array is not None and index.device.type == "cpu":
+            return torch.from_numpy(array.take(index.numpy(), 0))
+        return self._flat[place].index_select(0, index.to(self.device))
 
     def view(self, index: Any, num_rows: int) -> Any:  # noqa: ANN401
         """Return `columns[:num_rows][index]` for any index that a tensor takes.

@@ -69,6 +69,11 @@ class Writer(ABC):
         """Number of rows written since the storage was last emptied."""
         return 0
 
+    @property
+    def newest(self) -> int | None:
+        """The row that was written last, None if it is unknown or there is none."""
+        return None
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that later writes depend on."""
         return {}
