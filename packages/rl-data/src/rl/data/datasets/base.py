@@ -134,10 +134,7 @@ class BaseDatasetExperienceReplay(TensorDictReplayBuffer):
         """Settle the folders and return the rows, converted if need be."""
         if download not in (True, False, "force"):
             raise ValueError(f"`download` is {download!r}, expected True, False or 'force'.")
-        self.dataset_id = dataset_id
-        self._root = _default_root(self.source) if root is None else Path(root)
-        if not self.data_path.resolve().is_relative_to(self._root.resolve()):
-            raise ValueError(f"The dataset id `{dataset_id}` leads out of `{self._root}`.")
+        self._place(dataset_id, root)
         folder = self.data_path / f"rows{self._variant}"
         padded = self.data_path / f"trajectories{self._variant}"
         local = self._local_files()
@@ -156,6 +153,13 @@ class BaseDatasetExperienceReplay(TensorDictReplayBuffer):
         self._converted = converted
         self.metadata = converted.metadata
         return converted.rows
+
+    def _place(self, dataset_id: str, root: str | os.PathLike[str] | None) -> None:
+        """Settle the folders."""
+        self.dataset_id = dataset_id
+        self._root = _default_root(self.source) if root is None else Path(root)
+        if not self.data_path.resolve().is_relative_to(self._root.resolve()):
+            raise ValueError(f"The dataset id `{dataset_id}` leads out of `{self._root}`.")
 
     def _local_files(self) -> list[Path]:
         """Return the source's files that are on this machine, to be used in place of a download."""

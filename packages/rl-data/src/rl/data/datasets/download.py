@@ -6,7 +6,9 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from typing import Any
 
 from rl.data.datasets.error import DatasetError
 
-__all__ = ["RemoteFile", "download", "fetch_json"]
+__all__ = ["RemoteFile", "download", "fetch_json", "fetch_pages", "open_url"]
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 60.0
@@ -88,9 +90,29 @@ def fetch_json(url: str) -> Any:  # noqa: ANN401
     Raises:
         DatasetError: the server cannot be reached or refuses, or this is not JSON.
     """
+    return _document(url)[0]
+
+
+def fetch_pages(url: str) -> list[Any]:
+    """Return the items of a list that a server gives page by page, by `Link` headers.
+
+    Raises:
+        DatasetError: as `fetch_json`.
+    """
+    items: list[Any] = []
+    following: str | None = url
+    while following is not None:
+        page, links = _document(following)
+        items += page
+        found = re.search(r'<([^>]+)>\s*;\s*rel="next"', links)
+        following = None if found is None else urllib.parse.urljoin(following, found[1])
+    return items
+
+
+def _document(url: str) -> tuple[Any, str]:
     try:
-        with _open(url) as response:
-            return json.loads(response.read())
+        with open_url(url) as response:
+            return json.loads(response.read()), response.headers.get("Link", "")
     except (http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
         raise DatasetError(
             f"`{url}` gave no JSON ({error}). Try again, or put the dataset's files in place by "
@@ -103,7 +125,7 @@ def _receive(file: RemoteFile, part: Path) -> int | None:
     have = part.stat().st_size if part.exists() else 0
     if file.size is not None and have == file.size:
         return file.size
-    with _open(file.url, start=have) as response:
+    with open_url(file.url, start=have) as response:
         resumed = response.status == http.client.PARTIAL_CONTENT and _starts_at(response, have)
         length = response.headers.get("Content-Length")
         expected = None if length is None else int(length) + (have if resumed else 0)
@@ -127,7 +149,12 @@ def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
 
 
 @contextmanager
-def _open(url: str, start: int = 0) -> Iterator[http.client.HTTPResponse]:
+def open_url(url: str, start: int = 0) -> Iterator[http.client.HTTPResponse]:
+    """Open a URL for reading, from byte `start` on if the server can.
+
+    Raises:
+        DatasetError: the server cannot be reached or refuses; the message names the URL.
+    """
     headers = {"User-Agent": "rl-data"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -138,7 +165,7 @@ def _open(url: str, start: int = 0) -> Iterator[http.client.HTTPResponse]:
     except urllib.error.HTTPError as error:
         error.close()
         if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            with _open(url) as whole:
+            with open_url(url) as whole:
                 yield whole
             return
         raise DatasetError(

@@ -9,7 +9,7 @@ import base64
 import urllib.parse
 from dataclasses import dataclass
 
-from rl.data.datasets.download import RemoteFile, fetch_json
+from rl.data.datasets.download import RemoteFile, fetch_json, fetch_pages
 
 __all__ = ["Bucket", "HubRepository"]
 
@@ -95,7 +95,7 @@ class HubRepository:
         """
         base = f"{self.endpoint}/api/datasets/{self.name}/tree/{self.revision}"
         inside = f"/{urllib.parse.quote(folder)}" if folder else ""
-        listed = fetch_json(f"{base}{inside}?recursive=true&limit=10000")
+        listed = fetch_pages(f"{base}{inside}?recursive=true")
         return [self._file(entry) for entry in listed if entry["type"] == "file"]
 
     def _file(self, entry: dict) -> RemoteFile:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_column", "done_flags", "episode_rows", "map_nested"]
+__all__ = ["as_column", "closed_episode", "done_flags", "episode_rows", "map_nested"]
 
 
 def map_nested(fn: Callable[[Any], Any], nested: Any) -> Any:  # noqa: ANN401
@@ -97,3 +97,46 @@ def episode_rows(
             **flags,
         },
     }
+
+
+def closed_episode(
+    states: Mapping[str, Any],
+    steps: Mapping[str, Any],
+    terminated: Any,  # noqa: ANN401
+) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
+    """Return an episode whose last state is known.
+
+    Where a source stores as many states as steps, what followed the last step is unknown. If that
+    step terminated it is taken as zero, which no value estimator reads; otherwise the step is left
+    out.
+
+    Args:
+        states: entries `[n, ...]` or `[n + 1, ...]`.
+        steps: entries `[n, ...]`.
+        terminated: `[n]` or `[n, 1]`.
+
+    Returns:
+        States `[m + 1, ...]`, steps `[m, ...]` and terminated `[m]`, where m is n or n - 1.
+
+    Example:
+        >>> states, steps, _ = closed_episode({"o": np.arange(3)}, {"a": np.arange(3)}, [0, 0, 0])
+        >>> states["o"].tolist(), steps["a"].tolist()
+        ([0, 1, 2], [0, 1])
+    """
+    terminated = np.asarray(terminated).reshape(-1) != 0
+    count = len(terminated)
+    lengths = set(_lengths(states))
+    if lengths == {count + 1}:
+        return dict(states), dict(steps), terminated
+    if terminated[-1]:
+        closed = map_nested(lambda leaf: np.concatenate([leaf, np.zeros_like(leaf[:1])]), states)
+        return closed, dict(steps), terminated
+    return dict(states), map_nested(lambda leaf: leaf[:-1], steps), terminated[:-1]
+
+
+def _lengths(nested: Any) -> Iterator[int]:  # noqa: ANN401
+    if isinstance(nested, Mapping):
+        for value in nested.values():
+            yield from _lengths(value)
+    else:
+        yield len(nested)
