@@ -37,7 +37,7 @@ class ArffColumn:
 
 
 def read_arff(text: str, where: str) -> list[ArffColumn]:
-    """Return the columns of a table.
+    r"""Return the columns of a table.
 
     Args:
         text: the file.
@@ -47,7 +47,7 @@ def read_arff(text: str, where: str) -> list[ArffColumn]:
         DatasetError: it is damaged, sparse, or has columns of text or dates.
 
     Example:
-        >>> table = "@attribute x real\\n@attribute y {no, yes}\\n@data\\n1.5, yes\\n?, no"
+        >>> table = "@attribute x real\n@attribute y {no, yes}\n@data\n1.5, yes\n?, no"
         >>> [column.values.tolist() for column in read_arff(table, "the example")]
         [[1.5, nan], [1, 0]]
     """

@@ -203,7 +203,9 @@ def _read(files: dict[str, Path]) -> dict[str, np.ndarray]:
 def _array(path: Path) -> np.ndarray:
     try:
         with gzip.open(path, "rb") as file:
-            return np.load(file, allow_pickle=False)
+            array = np.load(file, allow_pickle=False)
+            file.read()  # to the end, where the checksum is
+            return array
     except (OSError, EOFError, ValueError) as error:
         raise DatasetError(
             f"`{path}` is no gzipped numpy file or is damaged ({error}). Remove it to download it "

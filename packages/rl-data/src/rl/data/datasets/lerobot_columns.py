@@ -100,7 +100,11 @@ def _entry(key: NestedKey, value: Any) -> Any:  # noqa: ANN401
         return value
     if isinstance(value, list) and isinstance(value[0], str):
         return NonTensorStack.from_list(value)
-    tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    tensor = (
+        value
+        if isinstance(value, Tensor)
+        else torch.from_numpy(np.require(value, requirements="W"))
+    )
     if isinstance(key, tuple) and key[0] == "next" and tensor.ndim == 1:
         return tensor.unsqueeze(-1)
     return tensor

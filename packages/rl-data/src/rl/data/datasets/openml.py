@@ -44,7 +44,7 @@ _TABLES = {
 
 
 class OpenMLExperienceReplay(BaseDatasetExperienceReplay):
-    """A table of OpenML: contexts `X` and classes `y`.
+    r"""A table of OpenML: contexts `X` and classes `y`.
 
     Numbers stay numbers. Categories become their number, or, in the names that end in `_onehot`,
     one column per category, and the numbers are then standardised. Rows with a missing value are
@@ -74,7 +74,7 @@ class OpenMLExperienceReplay(BaseDatasetExperienceReplay):
         >>> import tempfile
         >>> raw = Path(tempfile.mkdtemp()) / "magic" / "raw"
         >>> raw.mkdir(parents=True)
-        >>> table = "@attribute a real\\n@attribute class: {g, h}\\n@data\\n1, g\\n2, h"
+        >>> table = "@attribute a real\n@attribute class: {g, h}\n@data\n1, g\n2, h"
         >>> _ = (raw / "magic.arff").write_text(table)
         >>> data = OpenMLExperienceReplay("magic", 2, root=raw.parents[1])
         >>> data[:]["X"].tolist(), data[:]["y"].tolist(), data.metadata["classes"]
@@ -85,7 +85,7 @@ class OpenMLExperienceReplay(BaseDatasetExperienceReplay):
     base_url: ClassVar[str] = "https://www.openml.org"
     available_datasets: ClassVar[tuple[str, ...]] = tuple(_TABLES)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         name: str,
         batch_size: int | None = None,

@@ -12,6 +12,8 @@ from rl.core.errors import ShapeError
 
 __all__ = ["TrajectorySlices"]
 
+_MASK = ("collector", "mask")
+
 
 @dataclass
 class TrajectorySlices:
@@ -94,9 +96,9 @@ class TrajectorySlices:
                     "slices."
                 )
             trajectory = trajectory.clone()
-            trajectory.set("mask", torch.ones(have, dtype=torch.bool))
+            trajectory.set(_MASK, torch.ones(have, dtype=torch.bool))
             padded = pad(trajectory, [0, length - have], value=self.pad)
-            padded["mask"][have:] = False
+            padded[_MASK][have:] = False
             return padded
         start = int(torch.randint(have - length + 1, (), generator=generator))
         return trajectory[start : start + length]

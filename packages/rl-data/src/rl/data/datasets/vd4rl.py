@@ -157,7 +157,7 @@ class VD4RLExperienceReplay(BaseDatasetExperienceReplay):
 
 def _npz(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             episode = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
