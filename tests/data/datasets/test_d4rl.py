@@ -1,12 +1,18 @@
+import operator
 import sys
 import types
+from functools import reduce
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rl.core import MissingDependencyError, NotRegisteredError
 from rl.data import D4RLExperienceReplay, DatasetError, SamplerWithoutReplacement
+from rl.data.datasets.d4rl import _Rules, _write
 
 h5py = pytest.importorskip("h5py")
 
@@ -102,6 +108,58 @@ def test_options_do_not_share_a_conversion(tmp_path):
         for kept in (False, True, False)
     ]
     assert lengths == [5, 7, 5]
+
+
+def slow(terminals, timeouts, terminate_on_end):
+    """The rules, step by step: (observation, next observation, terminated, truncated, episode)."""
+    rows, episode, begun = [], 0, []
+    for i, (ended, cut) in enumerate(zip(terminals, timeouts, strict=True)):
+        cut = (cut or i + 1 == len(terminals)) and not ended
+        if ended or (cut and terminate_on_end):
+            begun.append((i + 1, 0, True, False, episode))
+        elif cut:
+            if begun:
+                begun[-1] = (*begun[-1][:3], True, episode)
+        else:
+            begun.append((i + 1, i + 2, False, False, episode))
+        if ended or cut:
+            episode += bool(begun)
+            rows, begun = rows + begun, []
+    return rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12),
+    terminate_on_end=st.booleans(),
+    chunk=st.integers(1, 5),
+)
+def test_the_rules_hold_for_any_flags(steps, terminate_on_end, chunk):
+    terminals, timeouts = (np.array(flags) for flags in zip(*steps, strict=True))
+    expected = slow(terminals, timeouts, terminate_on_end)
+    n = len(steps)
+    known = {
+        "observations": np.arange(1, n + 1)[:, None],
+        "actions": np.zeros((n, 1)),
+        "rewards": np.zeros(n),
+        "terminals": terminals,
+        "timeouts": timeouts,
+    }
+    kept = []
+    writer = types.SimpleNamespace(metadata={}, append=kept.append)
+    with mock.patch("rl.data.datasets.d4rl._CHUNK", chunk):
+        _write(known, _Rules(terminate_on_end, use_truncated_as_done=True), writer, "it")
+    keys = [
+        ("observation",),
+        ("next", "observation"),
+        ("next", "terminated"),
+        ("next", "truncated"),
+    ]
+    found = []
+    for part in kept:
+        columns = [reduce(operator.getitem, key, part) for key in [*keys, ("episode",)]]
+        found += zip(*(column.reshape(-1).tolist() for column in columns), strict=True)
+    assert found == expected
 
 
 def test_chunks_make_no_difference(tmp_path, monkeypatch):
