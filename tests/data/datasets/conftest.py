@@ -20,15 +20,17 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return
         start = 0
         span = self.headers.get("Range")
-        if span and server.ranges:
+        same = self.headers.get("If-Range", server.tag) == server.tag
+        if span and server.ranges and same:
             start = int(span.removeprefix("bytes=").rstrip("-"))
             if start >= len(file):
                 self._send(416, b"")
                 return
         cut = server.cuts.pop(self.path, None)
         body = file[start:] if cut is None else file[start : start + cut]
+        tag = {} if server.tag is None else {"ETag": server.tag}
         extra = {"Content-Range": f"bytes {start}-{len(file) - 1}/{len(file)}"} if start else {}
-        self._send(206 if start else 200, body, len(file) - start, extra)
+        self._send(206 if start else 200, body, len(file) - start, {**extra, **tag})
 
     def _send(self, status, body, length=None, headers=None):
         self.send_response(status)
@@ -49,6 +51,7 @@ def server():
     """A web server on this machine: `files` by path, `cuts` cut a file short once."""
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler))
     made.files, made.answers, made.cuts, made.requests, made.ranges = {}, {}, {}, [], True
+    made.tag = None
     made.url = f"http://127.0.0.1:{made.server_address[1]}"
     thread = threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -1,3 +1,4 @@
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -211,6 +212,24 @@ def test_another_writer_writes_to_memory_only(root):
     data.set_("action", torch.ones(9, 2, dtype=torch.float64))
     assert data[:]["action"].sum() == 18
     assert open_converted(root / "toy" / "rows").rows["action"].sum() == 0
+
+
+def test_another_process_maps_the_files_itself(root):
+    data = Toy(root=root, sampler=SamplerWithoutReplacement(shuffle=False))
+    data.sample()
+    sent = pickle.dumps(data)
+    there = pickle.loads(sent)
+    assert there.sample()["index"].tolist() == [4, 5, 6, 7]
+    assert there[:].get("word").tolist() == data[:].get("word").tolist()
+    damage(root)
+    with pytest.raises(DatasetError, match="the conversion is damaged"):
+        pickle.loads(sent)
+
+
+def test_changed_rows_are_sent(root):
+    data = Toy(root=root, writer=RoundRobinWriter())
+    data.set_("action", torch.ones(9, 2, dtype=torch.float64))
+    assert pickle.loads(pickle.dumps(data))[:]["action"].sum() == 18
 
 
 def test_delete_removes_the_folder(root):

@@ -1,10 +1,11 @@
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from rl.data.datasets.columns import ColumnWriter, is_converted, open_converted
+from rl.data.datasets.columns import ColumnWriter, _mapped, is_converted, open_converted
 from rl.data.datasets.error import DatasetError
 
 
@@ -47,6 +48,13 @@ def test_rows_are_those_that_were_written(folder):
 def test_writing_to_loaded_rows_does_not_reach_the_files(folder):
     open_converted(folder).rows["x"].fill_(-1)
     assert open_converted(folder).rows["x"].sum() == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems set no memory aside")
+def test_files_larger_than_memory_are_mapped(tmp_path):
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(1 << 41)  # without taking room on the disk
+    assert len(_mapped(tmp_path / "large")) == 1 << 41
 
 
 def test_the_other_byte_order(tmp_path):

@@ -46,6 +46,21 @@ def test_a_download_of_an_earlier_process_goes_on(remote, server, tmp_path):
     assert server.requests == [("/a/b.bin", "bytes=5000-")]
 
 
+def test_a_file_without_digest_goes_on_only_if_it_is_the_same(server, tmp_path):
+    file = RemoteFile(f"{server.url}/b.bin", "b.bin")
+    for tag in ("one", "two"):
+        server.files["/b.bin"], server.tag = BODY, "one"
+        (tmp_path / "b.bin.part").write_bytes(BODY[:5000] if tag == "one" else b"?" * 5000)
+        (tmp_path / "b.bin.part.tag").write_text(tag)
+        assert download(file, tmp_path).read_bytes() == BODY
+        (tmp_path / "b.bin").unlink()
+    assert [span for _, span in server.requests] == ["bytes=5000-"] * 2
+    (tmp_path / "b.bin.part").write_bytes(b"?" * 5000)
+    assert download(file, tmp_path).read_bytes() == BODY
+    assert server.requests[-1] == ("/b.bin", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.bin"]
+
+
 def test_a_server_without_ranges_starts_over(remote, server, tmp_path):
     server.ranges = False
     server.cuts["/a/b.bin"] = 1000
@@ -55,7 +70,8 @@ def test_a_server_without_ranges_starts_over(remote, server, tmp_path):
 def test_a_part_longer_than_the_file_starts_over(server, tmp_path):
     server.files["/b.bin"] = BODY
     (tmp_path / "b.bin.part").write_bytes(BODY + b"more")
-    assert download(RemoteFile(f"{server.url}/b.bin", "b.bin"), tmp_path).read_bytes() == BODY
+    file = RemoteFile(f"{server.url}/b.bin", "b.bin", digest=SHA)
+    assert download(file, tmp_path).read_bytes() == BODY
 
 
 def test_a_truncated_file_raises_and_leaves_nothing(server, tmp_path):

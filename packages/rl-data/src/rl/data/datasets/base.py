@@ -233,6 +233,24 @@ class BaseDatasetExperienceReplay(TensorDictReplayBuffer):
             self._writer.add(None)
         return None
 
+    # --------------------------------------------------------- other processes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: it maps the files itself, unless rows were changed."""
+        state = super().__getstate__()
+        converted = state.get("_converted")
+        unchanged = isinstance(self._writer, ImmutableDatasetWriter)
+        if converted is not None and unchanged and is_converted(converted.folder):
+            state |= {"_converted": converted.folder, "_storage": None}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        folder = state.get("_converted")
+        if isinstance(folder, Path):
+            converted = open_converted(folder)
+            state = {**state, "_converted": converted, "_storage": TensorStorage(converted.rows)}
+        super().__setstate__(state)
+
     # ----------------------------------------------------------- preprocessing
 
     def preprocess(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,9 @@ __all__ = ["ColumnWriter", "Converted", "is_converted", "open_converted"]
 _FORMAT = "rl.dataset"
 _VERSION = 1
 _MANIFEST = "manifest.json"
+# without it Linux would set memory aside for the whole file, and refuse one larger than memory;
+# Python names it from 3.13 on
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000) if sys.platform == "linux" else 0
 _HASHED_BYTES = 64 << 20  # larger files are hashed by `verify` only
 
 
@@ -250,8 +255,16 @@ def _map(folder: Path, column: dict[str, Any], num_rows: int) -> Tensor:
         _check_hash(file, column["sha256"])
     if not expected:
         return torch.from_numpy(np.empty(shape, dtype))
-    # copy on write: what a user writes never reaches the files
-    return torch.from_numpy(np.memmap(file, dtype, "c", shape=shape).view(np.ndarray))
+    return torch.from_numpy(np.frombuffer(_mapped(file), dtype).reshape(shape))
+
+
+def _mapped(file: Path) -> mmap.mmap:
+    """Map a file so that it is copied where it is written: what users write never reaches it."""
+    with open(file, "rb") as stream:
+        if sys.platform == "win32":
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        flags = mmap.MAP_PRIVATE | _NO_RESERVE
+        return mmap.mmap(stream.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 def _check_hash(file: Path, digest: str) -> None:

@@ -81,6 +81,7 @@ def download(file: RemoteFile, folder: str | os.PathLike[str]) -> Path:
             raise _failed(file, target, f"it ended after {size} of {expected} bytes")
     _verify(file, part, target, expected)
     os.replace(part, target)
+    part.with_name(part.name + ".tag").unlink(missing_ok=True)
     return target
 
 
@@ -122,10 +123,16 @@ def _document(url: str) -> tuple[Any, str]:
 
 def _receive(file: RemoteFile, part: Path) -> int | None:
     """Append to the partial file what it lacks; return how long it should be, if that is known."""
+    tag = part.with_name(part.name + ".tag")
+    known = tag.read_text() if tag.exists() else None
     have = part.stat().st_size if part.exists() else 0
+    if file.digest is None and known is None:
+        have = 0  # nothing would tell whether the rest is of the same file
     if file.size is not None and have == file.size:
         return file.size
-    with open_url(file.url, start=have) as response:
+    with open_url(file.url, start=have, same_as=known) as response:
+        if found := response.headers.get("ETag") or response.headers.get("Last-Modified"):
+            tag.write_text(found)
         resumed = response.status == http.client.PARTIAL_CONTENT and _starts_at(response, have)
         length = response.headers.get("Content-Length")
         expected = None if length is None else int(length) + (have if resumed else 0)
@@ -149,8 +156,16 @@ def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
 
 
 @contextmanager
-def open_url(url: str, start: int = 0) -> Iterator[http.client.HTTPResponse]:
+def open_url(
+    url: str, start: int = 0, same_as: str | None = None
+) -> Iterator[http.client.HTTPResponse]:
     """Open a URL for reading, from byte `start` on if the server can.
+
+    Args:
+        url: an http(s) address.
+        start: first byte that is wanted.
+        same_as: the `ETag` or `Last-Modified` of the bytes before; the whole file is sent if it
+            has changed.
 
     Raises:
         DatasetError: the server cannot be reached or refuses; the message names the URL.
@@ -158,6 +173,8 @@ def open_url(url: str, start: int = 0) -> Iterator[http.client.HTTPResponse]:
     headers = {"User-Agent": "rl-data"}
     if start:
         headers["Range"] = f"bytes={start}-"
+        if same_as is not None:
+            headers["If-Range"] = same_as
     try:
         response = urllib.request.urlopen(
             urllib.request.Request(_checked(url), headers=headers), timeout=_TIMEOUT_S
@@ -190,12 +207,17 @@ def _checked(url: str) -> str:
 def _verify(file: RemoteFile, part: Path, target: Path, expected: int | None) -> None:
     size = part.stat().st_size
     if expected is not None and size != expected:
-        part.unlink()
+        _forget(part)
         raise _failed(file, target, f"it has {size} bytes, expected {expected}")
     if file.digest is not None and not _is_right(file, part):
         found = _digest(file.digest, part)
-        part.unlink()
+        _forget(part)
         raise _failed(file, target, f"its {found.replace(':', ' is ')}, expected {file.digest}")
+
+
+def _forget(part: Path) -> None:
+    part.unlink()
+    part.with_name(part.name + ".tag").unlink(missing_ok=True)
 
 
 def _is_right(file: RemoteFile, path: Path) -> bool:

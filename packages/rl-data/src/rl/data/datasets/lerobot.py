@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -114,8 +115,8 @@ class LeRobotExperienceReplay(BaseDatasetExperienceReplay):
         self._variant = "" if decode_video else "-references"
         if self._key_map:
             # another map is another conversion
-            names = sorted(f"{k}={v}" for k, v in self._key_map.items())
-            self._variant += "-" + "+".join(names).replace(os.sep, "-")
+            names = repr(sorted(self._key_map.items())).encode()
+            self._variant += "-" + hashlib.sha256(names).hexdigest()[:12]
         if sampler is None:
             sampler = slice_sampler(
                 num_slices, slice_len, strict_length=strict_length, traj_key=self._episode_key
