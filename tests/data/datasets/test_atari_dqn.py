@@ -130,6 +130,9 @@ def test_an_unknown_run_suggests_the_nearest(tmp_path):
         ("action", zipped(np.zeros(11, np.int32))[:-8] + bytes(8), "is damaged"),
         ("action", zipped(np.zeros(3, np.int32)), "differ in length"),
         ("action", gzip.compress(b"\x80\x04."), "is no gzipped numpy file"),
+        ("observation", zipped(np.zeros((11, 84, 84), np.uint8))[:-9], "is damaged"),
+        ("observation", zipped(np.zeros(11, np.uint8))[:40] + b"?" * 40, "is damaged"),
+        ("observation", zipped(np.zeros((3, 84, 84), np.uint8)), "differ in length"),
         ("action", None, "no neighbour with `action`"),
     ],
 )
@@ -139,3 +142,4 @@ def test_damaged_files_are_named(name, content, said, tmp_path):
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(DatasetError, match=said):
         AtariDQNExperienceReplay("Pong/5", root=root)
+    assert [path.name for path in (root / "Pong" / "5").iterdir()] == ["raw"]

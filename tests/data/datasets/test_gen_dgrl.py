@@ -83,6 +83,7 @@ def test_an_unknown_dataset_suggests_the_nearest(tmp_path):
     [
         (b"x", "is no tar or is damaged"),
         (tar(packed(episode(1, 2)), mode="w")[:9000], "is damaged"),
+        (tar(packed(episode(1, 2)))[:100] + b"?" * 100, "is damaged"),
         (tar(b"x" * 200), "no numpy file with an episode"),
         (tar(packed(np.zeros(3))), "no numpy file with an episode"),
         (tar(packed({"observations": np.zeros(3)})), "lacks `actions`"),

@@ -11,8 +11,12 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import shutil
+import tempfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
@@ -163,41 +167,69 @@ class AtariDQNExperienceReplay(BaseDatasetExperienceReplay):
             raise DatasetError(f"`{self.data_path}` holds no file like `$store$_action_ckpt.0.gz`.")
         episode = 0
         ordered = [checkpoints[number] for number in sorted(checkpoints)]
-        for steps in self._read(ordered):
-            for rows in _rows(steps, episode):
-                writer.append(rows)
-                episode = int(rows["episode"][-1]) + int(rows["next"]["done"][-1, 0])
+        with tempfile.TemporaryDirectory(dir=self.data_path, prefix=".unpacked-") as folder:
+            for steps in self._read(ordered, folder):
+                for rows in _rows(steps, episode):
+                    writer.append(rows)
+                    episode = int(rows["episode"][-1]) + int(rows["next"]["done"][-1, 0])
 
-    def _read(self, checkpoints: list[dict[str, Path]]) -> Iterator[dict[str, np.ndarray]]:
+    def _read(self, checkpoints: list[dict[str, Path]], folder: str) -> Iterator[_Steps]:
         if not self._num_procs:
-            yield from map(_read, checkpoints)
+            for number, files in enumerate(checkpoints):
+                yield from _opened(_unpack(files, Path(folder) / f"{number}.npy"))
             return
         with ProcessPoolExecutor(self._num_procs, get_context(self._start_method)) as pool:
             waiting = []
-            for files in checkpoints:
-                waiting.append(pool.submit(_read, files))
-                if len(waiting) > self._num_procs:  # so that memory holds few checkpoints
-                    yield waiting.pop(0).result()
+            for number, files in enumerate(checkpoints):
+                waiting.append(pool.submit(_unpack, files, Path(folder) / f"{number}.npy"))
+                if len(waiting) > self._num_procs:  # so that the disk holds few checkpoints
+                    yield from _opened(waiting.pop(0).result())
             for result in waiting:
-                yield result.result()
+                yield from _opened(result.result())
 
 
-def _read(files: dict[str, Path]) -> dict[str, np.ndarray]:
-    """Return the steps of a checkpoint, oldest first, without the ring's padding."""
+@dataclass
+class _Steps:
+    """The steps of a checkpoint: frames on the disk, and the order in which they were made."""
+
+    observation: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    terminal: np.ndarray
+    order: np.ndarray
+
+    def frames(self, start: int, stop: int) -> np.ndarray:
+        return self.observation[self.order[start:stop]]
+
+
+def _unpack(files: dict[str, Path], target: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    """Unpack the frames of a checkpoint to a file; return it and the other arrays."""
     missing = [part for part in _PARTS if part not in files]
     if missing:
         where = next(iter(files.values()))
         raise DatasetError(f"`{where}` has no neighbour with `{missing[0]}`: a file is missing.")
-    steps = {part: _array(files[part]) for part in _PARTS}
-    count = len(steps["action"])
-    if any(len(array) != count for array in steps.values()):
+    arrays = {part: _array(path) for part, path in files.items() if part != "observation"}
+    try:
+        with gzip.open(files["observation"]) as source, open(target, "wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+        count = len(np.load(target, mmap_mode="r", allow_pickle=False))
+    except _DAMAGES as error:
+        raise _damaged(files["observation"], error) from error
+    if any(len(arrays[part]) != count for part in _PARTS[1:]):
         raise DatasetError(f"`{files['action']}` and its neighbours differ in length.")
-    if "add_count" in files:
-        # the ring was written so often, and begins behind the newest step
-        begin = int(_array(files["add_count"])) % count
-        steps = {name: np.roll(array, -begin, 0) for name, array in steps.items()}
+    return target, arrays
+
+
+def _opened(unpacked: tuple[Path, dict[str, np.ndarray]]) -> Iterator[_Steps]:
+    """Yield the steps of a checkpoint, oldest first, without the ring's padding."""
+    path, arrays = unpacked
+    frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    # the ring was written so often, and begins behind the newest step
+    order = np.roll(np.arange(len(frames)), -int(arrays.pop("add_count", 0)) % len(frames))
+    steps = _Steps(frames, **{name: array[order] for name, array in arrays.items()}, order=order)
     keep = ~_padding(steps)
-    return {name: array[keep] for name, array in steps.items()}
+    yield _Steps(frames, steps.action[keep], steps.reward[keep], steps.terminal[keep], order[keep])
+    path.unlink()
 
 
 def _array(path: Path) -> np.ndarray:
@@ -206,30 +238,36 @@ def _array(path: Path) -> np.ndarray:
             array = np.load(file, allow_pickle=False)
             file.read()  # to the end, where the checksum is
             return array
-    except (OSError, EOFError, ValueError) as error:
-        raise DatasetError(
-            f"`{path}` is no gzipped numpy file or is damaged ({error}). Remove it to download it "
-            "anew."
-        ) from error
+    except _DAMAGES as error:
+        raise _damaged(path, error) from error
 
 
-def _padding(steps: dict[str, np.ndarray]) -> np.ndarray:
+_DAMAGES = (OSError, EOFError, ValueError, zlib.error)
+
+
+def _damaged(path: Path, error: Exception) -> DatasetError:
+    return DatasetError(
+        f"`{path}` is no gzipped numpy file or is damaged ({error}). Remove it to download it anew."
+    )
+
+
+def _padding(steps: _Steps) -> np.ndarray:
     """Return where the ring holds zeros that stand before an episode."""
-    empty = (steps["action"] == 0) & (steps["reward"] == 0) & (steps["terminal"] == 0)
-    begins = np.append(True, steps["terminal"][:-1] != 0)
+    empty = (steps.action == 0) & (steps.reward == 0) & (steps.terminal == 0)
+    begins = np.append(True, steps.terminal[:-1] != 0)
     padding = np.zeros_like(begins)
     for _ in range(_STACK - 1):
         candidates = np.flatnonzero(begins & empty)
-        black = ~steps["observation"][candidates].any((1, 2))
+        black = ~steps.observation[steps.order[candidates]].any((1, 2))
         begins = np.zeros_like(begins)
         padding[candidates[black]] = True
         begins[1:][candidates[black & (candidates + 1 < len(begins))]] = True
     return padding
 
 
-def _rows(steps: dict[str, np.ndarray], episode: int) -> Iterator[dict[str, Any]]:
+def _rows(steps: _Steps, episode: int) -> Iterator[dict[str, Any]]:
     """Yield transitions; the last step is left out unless it terminated."""
-    terminal = steps["terminal"] != 0
+    terminal = steps.terminal != 0
     count = len(terminal) if terminal[-1] else len(terminal) - 1
     truncated = np.zeros(count, bool)
     if count and count < len(terminal) and not terminal[count - 1]:
@@ -237,21 +275,22 @@ def _rows(steps: dict[str, np.ndarray], episode: int) -> Iterator[dict[str, Any]
     numbers = episode + np.concatenate([[0], np.cumsum(terminal)])[:count]
     for start in range(0, count, _CHUNK):
         span = slice(start, min(start + _CHUNK, count))
-        later = np.zeros_like(steps["observation"][span])
-        known = steps["observation"][start + 1 : span.stop + 1]
-        later[: len(known)] = known
+        frames = steps.frames(start, span.stop + 1)
+        now = frames[: span.stop - start]
+        later = np.zeros_like(now)
+        later[: len(frames) - 1] = frames[1:]
         later[terminal[span]] = 0
-        none = np.zeros((span.stop - start, 1), bool)
+        none = np.zeros((len(now), 1), bool)
         yield {
-            "observation": steps["observation"][span],
-            "action": steps["action"][span].astype(np.int32),
+            "observation": now,
+            "action": steps.action[span].astype(np.int32),
             "episode": numbers[span],
             "done": none,
             "terminated": none,
             "truncated": none,
             "next": {
                 "observation": later,
-                "reward": as_column(steps["reward"][span]),
+                "reward": as_column(steps.reward[span]),
                 **done_flags(terminal[span], truncated[span]),
             },
         }

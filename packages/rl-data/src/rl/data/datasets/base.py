@@ -46,6 +46,7 @@ class BaseDatasetExperienceReplay(TensorDictReplayBuffer):
         kwargs: see `ReplayBuffer`; the writer is an `ImmutableDatasetWriter` by default.
 
     Attributes:
+        available_datasets: names that the source is known to have, empty if any name goes.
         source: short name of the source, the prefix of `load_dataset`.
         dataset_id: name of the dataset.
         metadata: what the source tells about the dataset.
@@ -70,6 +71,7 @@ class BaseDatasetExperienceReplay(TensorDictReplayBuffer):
     """
 
     source: ClassVar[str] = ""
+    available_datasets: ClassVar[Sequence[str]] = ()
 
     dataset_id: str
     metadata: dict[str, Any]

@@ -5,8 +5,10 @@ A dataset is a tar of one `.npy` per episode, each a pickled dict of arrays.
 
 from __future__ import annotations
 
+import lzma
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -119,7 +121,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 stream = tar.extractfile(member) if member.name.endswith(".npy") else None
                 if stream is not None:
                     yield member.name, stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(

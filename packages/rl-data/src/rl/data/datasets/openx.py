@@ -77,8 +77,10 @@ class OpenXExperienceReplay(BaseDatasetExperienceReplay):
         ("next", "done"), ("next", "terminated"), ("next", "truncated"): [n, 1] bool.
 
     Example:
-        >>> OpenXExperienceReplay.available_datasets[:2][1][:11]
-        'austin_buds'
+        >>> len(OpenXExperienceReplay.available_datasets)
+        55
+        >>> "cmu_stretch" in OpenXExperienceReplay.available_datasets
+        True
     """
 
     source: ClassVar[str] = "openx"

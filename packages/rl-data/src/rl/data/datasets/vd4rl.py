@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -159,7 +160,7 @@ def _npz(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             episode = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from error
     _require(path, episode, ("image", "action", "reward"))
     if "is_terminal" not in episode:
