@@ -188,10 +188,15 @@ class TrajectoryIndex:
             )
 
     def _cuts(self, storage: Storage, position: np.ndarray) -> np.ndarray:
-        row, column = position % self.rows, position // self.rows
-        here = row * self.columns + column
-        following = (row + 1) % self.used * self.columns + column
-        cuts = self.boundaries.after(storage, here, following)
+        """Return whether a trajectory ends at each position."""
+        row, column = position, 0
+        if self.columns > 1:
+            row, column = position % self.rows, position // self.rows
+        following = row + 1
+        following[following == self.used] = 0
+        if self.columns > 1:
+            following = following * self.columns + column
+        cuts = self.boundaries.after(storage, self.elements(position), following)
         return cuts if self.boundaries.static is not None else cuts | self._seam.take(row)
 
     def _rebuild(self, storage: Storage) -> None:
