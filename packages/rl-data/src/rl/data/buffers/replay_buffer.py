@@ -115,7 +115,6 @@ class ReplayBuffer:
         """Introduce the parts to each other."""
         self._sampler.prepare(self._storage)
         self._writer.register_storage(self._storage)
-        self._sampler.follow(self._writer)
         self._storage.attach(self)
         last = self._storage.ndim - 1
         self._dim_extend = last if self._given_dim_extend is None else self._given_dim_extend

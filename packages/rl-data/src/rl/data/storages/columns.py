@@ -45,6 +45,10 @@ class Columns:
         self._all_arrays = all(array is not None for array in self._arrays)
         self._places = {path: place for place, path in enumerate(structure.paths())}
 
+    def __reduce__(self) -> tuple[type[Columns], tuple[Structure, list[Tensor], int]]:
+        # the numpy views are made anew: they would be copies of their own
+        return Columns, (self.structure, self.tensors, self._row_dims)
+
     @classmethod
     def allocate(
         cls,
