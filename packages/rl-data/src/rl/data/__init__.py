@@ -7,6 +7,7 @@ from rl.data.buffers import (
     TensorDictPrioritizedReplayBuffer,
     TensorDictReplayBuffer,
 )
+from rl.data.sample_units import SampleUnit, Sequence, Transition
 from rl.data.samplers import (
     PrioritizedSampler,
     PrioritizedSliceSampler,
@@ -66,9 +67,11 @@ __all__ = [
     "RandomSampler",
     "ReplayBuffer",
     "RoundRobinWriter",
+    "SampleUnit",
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
+    "Sequence",
     "SliceSampler",
     "SliceSamplerWithoutReplacement",
     "StepScheduler",
@@ -80,5 +83,6 @@ __all__ = [
     "TensorDictReplayBuffer",
     "TensorDictRoundRobinWriter",
     "TensorStorage",
+    "Transition",
     "Writer",
 ]
