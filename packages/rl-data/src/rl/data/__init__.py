@@ -31,7 +31,15 @@ from rl.data.storages import (
     Storage,
     TensorStorage,
 )
-from rl.data.trajectories import DEFAULT_DONE_KEYS
+from rl.data.trajectories import (
+    DEFAULT_DONE_KEYS,
+    Trajectory,
+    TrajectoryPredicate,
+    filter_trajectories,
+    find_start_stop_traj,
+    iter_trajectories,
+    traj,
+)
 from rl.data.trees import (
     MinSegmentTreeFp32,
     MinSegmentTreeFp64,
@@ -83,6 +91,12 @@ __all__ = [
     "TensorDictReplayBuffer",
     "TensorDictRoundRobinWriter",
     "TensorStorage",
+    "Trajectory",
+    "TrajectoryPredicate",
     "Transition",
     "Writer",
+    "filter_trajectories",
+    "find_start_stop_traj",
+    "iter_trajectories",
+    "traj",
 ]
