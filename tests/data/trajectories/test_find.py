@@ -19,7 +19,7 @@ def test_the_examples_of_torchrl():
         [5, 2, 3],
     ]
     ids = torch.tensor([5, 5, 5, 0, 0, 1, 1, 1, 5, 5])
-    assert found(trajectory=ids, at_capacity=True) == expected
+    assert found(trajectory=ids, at_capacity=True) == [[[8], [3], [5]], [[2], [4], [7]], [5, 2, 3]]
 
 
 def test_several_columns():
