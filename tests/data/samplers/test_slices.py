@@ -21,6 +21,7 @@ from rl.data import (
     SliceSamplerWithoutReplacement,
     TensorDictReplayBuffer,
     TensorStorage,
+    split_trajectories,
 )
 from rl.data.testing import check_buffer
 
@@ -516,3 +517,11 @@ def test_a_pickled_buffer_goes_on():
     copy = ForkingPickler.loads(ForkingPickler.dumps(rb))
     copy.extend(data[14:16])
     assert set(slices(copy)) == {(i, i + 1, i + 2) for i in range(6, 14)}
+
+
+def test_slices_split_and_padded():
+    rb = buffer(rows([2, 7]), slice_len=4, strict_length=False)
+    batch = rb.sample()
+    split = split_trajectories(batch, done_key="truncated")
+    assert split.shape == (2, max(len(s) for s in split["mask"]))
+    assert torch.equal(split["x"][split["mask"]], batch["x"])

@@ -1,5 +1,6 @@
 """Replay buffers: a storage, a sampler and a writer, and what they are made of."""
 
+from rl.core.contract import split_trajectories
 from rl.core.contract.version import require_contract
 from rl.data.buffers import (
     PrioritizedReplayBuffer,
@@ -98,5 +99,6 @@ __all__ = [
     "filter_trajectories",
     "find_start_stop_traj",
     "iter_trajectories",
+    "split_trajectories",
     "traj",
 ]
