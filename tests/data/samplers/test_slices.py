@@ -1,4 +1,7 @@
+import gc
 import math
+import weakref
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from rl.data import (
     SliceSamplerWithoutReplacement,
     TensorDictReplayBuffer,
     TensorStorage,
+    split_trajectories,
 )
 from rl.data.testing import check_buffer
 
@@ -31,9 +35,7 @@ def rows(lengths, *, ids=False, **entries):
         {"x": torch.arange(n), "next": {"done": done, "terminated": done.clone()}, **entries}, [n]
     )
     if ids:
-        data["episode"] = torch.repeat_interleave(
-            torch.arange(len(lengths)), torch.tensor(lengths)
-        )
+        data["episode"] = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     return data
 
 
@@ -102,7 +104,9 @@ def test_marks_of_a_group():
         truncated_key=("next", "agents", "truncated"),
         init_key=("agents", "is_init"),
     ).sample()
-    assert batch["next", "agents", "truncated"].flatten().tolist() == [False, False, False, True] * 2
+    assert (
+        batch["next", "agents", "truncated"].flatten().tolist() == [False, False, False, True] * 2
+    )
     assert batch["agents", "is_init"].flatten().tolist() == [True, False, False, False] * 2
     assert "truncated" not in batch["next"].keys()  # noqa: SIM118
 
@@ -237,7 +241,7 @@ def test_given_boundaries():
 
 
 def test_the_cursor_cuts():
-    """From rows 0 .. 13 of one trajectory in a buffer of 10: never from the newest to the oldest."""
+    """One trajectory of rows 0 .. 13 in a buffer of 10: not from the newest to the oldest."""
     rb = buffer(None, 10, slice_len=3, batch_size=3)
     data = TensorDict({"x": torch.arange(20), "next": {"done": flags(20)}}, [20])
     rb.extend(data[:7])
@@ -427,16 +431,6 @@ def test_resume_of_several_envs(kind):
     )
 
 
-def test_a_copy_in_another_process_goes_on():
-    rb = buffer(None, 10, slice_len=3, batch_size=3)
-    data = TensorDict({"x": torch.arange(20), "next": {"done": flags(20)}}, [20])
-    rb.extend(data[:7])
-    rb.extend(data[7:14])
-    copy = object.__new__(type(rb))
-    copy.__setstate__(rb.__getstate__())
-    assert set(slices(copy)) == {(i, i + 1, i + 2) for i in range(4, 12)}
-
-
 # -------------------------------------------------------------------------- errors
 
 
@@ -500,3 +494,34 @@ def test_shapes_of_a_slice_are_those_of_sequences():
 def test_large_slices_of_one_trajectory():
     rb = buffer(rows([1000]), 1000, slice_len=1000, batch_size=1000)
     assert np.array_equal(rb.sample()["x"], np.arange(1000))
+
+
+def test_a_buffer_is_freed_at_once():
+    """Sampler, storage and writer know each other without keeping each other alive."""
+    rb = buffer(rows([9]), slice_len=3, batch_size=3)
+    rb.sample()
+    gone = weakref.ref(rb.storage)
+    gc.disable()
+    try:
+        del rb
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_pickled_buffer_goes_on():
+    rb = buffer(None, 10, slice_len=3, batch_size=3)
+    data = TensorDict({"x": torch.arange(20), "next": {"done": flags(20)}}, [20])
+    rb.extend(data[:7])
+    rb.extend(data[7:14])
+    copy = ForkingPickler.loads(ForkingPickler.dumps(rb))
+    copy.extend(data[14:16])
+    assert set(slices(copy)) == {(i, i + 1, i + 2) for i in range(6, 14)}
+
+
+def test_slices_split_and_padded():
+    rb = buffer(rows([2, 7]), slice_len=4, strict_length=False)
+    batch = rb.sample()
+    split = split_trajectories(batch, done_key="truncated")
+    assert split.shape == (2, max(len(s) for s in split["mask"]))
+    assert torch.equal(split["x"][split["mask"]], batch["x"])

@@ -228,6 +228,15 @@ def test_writes_that_do_not_follow_each_other_are_not_joined():
     assert told(index) == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_rows_that_were_not_kept():
+    world = World(9, 1, by_ids=True)
+    world.extend([[0], [1], [1]], [[False]] * 3)
+    world.index.refresh(world.storage)
+    world.index.extend(world.storage, np.array([-1, 1, -1]))
+    world.index.refresh(world.storage)
+    assert told(world.index) == [[0], [1], [2]]
+
+
 def test_given_ends():
     storage = LazyTensorStorage(5)
     index = TrajectoryIndex(Boundaries(ends=torch.tensor([0, 1, 0, 0, 0]).bool()))

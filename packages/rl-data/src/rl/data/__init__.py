@@ -1,5 +1,6 @@
 """Replay buffers: a storage, a sampler and a writer, and what they are made of."""
 
+from rl.core.contract import split_trajectories
 from rl.core.contract.version import require_contract
 from rl.data.buffers import (
     PrioritizedReplayBuffer,
@@ -49,6 +50,15 @@ from rl.data.storages import (
     Storage,
     TensorStorage,
 )
+from rl.data.trajectories import (
+    DEFAULT_DONE_KEYS,
+    Trajectory,
+    TrajectoryPredicate,
+    filter_trajectories,
+    find_start_stop_traj,
+    iter_trajectories,
+    traj,
+)
 from rl.data.trees import (
     MinSegmentTreeFp32,
     MinSegmentTreeFp64,
@@ -68,6 +78,7 @@ require_contract("rl-data", 1)
 
 __all__ = [
     "DATASETS",
+    "DEFAULT_DONE_KEYS",
     "AtariDQNExperienceReplay",
     "BaseDatasetExperienceReplay",
     "D4RLExperienceReplay",
@@ -109,10 +120,16 @@ __all__ = [
     "TensorDictReplayBuffer",
     "TensorDictRoundRobinWriter",
     "TensorStorage",
+    "Trajectory",
+    "TrajectoryPredicate",
     "VD4RLExperienceReplay",
     "Writer",
+    "filter_trajectories",
+    "find_start_stop_traj",
+    "iter_trajectories",
     "lerobot_columns_to_tensordict",
     "load_dataset",
     "register_dataset",
     "to_minari",
+    "traj",
 ]

@@ -16,6 +16,7 @@ from rl.data.buffers.batch import batch_dims, check_pinning, pin, stack_index, t
 from rl.data.buffers.inverted import Inverted
 from rl.data.buffers.parts import check_parts, check_size, make_part, state_of_parts, take_parts
 from rl.data.buffers.prefetch import Prefetcher
+from rl.data.sample_units import SampleUnit, Transition
 from rl.data.samplers.base import Sampler
 from rl.data.samplers.random_sampler import RandomSampler
 from rl.data.storages.base import Storage
@@ -39,6 +40,7 @@ class ReplayBuffer:
     Args:
         storage: a storage, or a function that makes one; `ListStorage(1000)` by default.
         sampler: a sampler, or a function that makes one; `RandomSampler()` by default.
+        sample_unit: what each drawn element becomes in a batch; one row by default.
         writer: a writer, or a function that makes one; `RoundRobinWriter()` by default.
         collate_fn: turns what the storage returns into a batch. By default the items of a
             `ListStorage` are stacked, and the batches of other storages stay as they are.
@@ -70,6 +72,7 @@ class ReplayBuffer:
         *,
         storage: Storage | Callable[[], Storage] | None = None,
         sampler: Sampler | Callable[[], Sampler] | None = None,
+        sample_unit: SampleUnit | None = None,
         writer: Writer | Callable[[], Writer] | None = None,
         collate_fn: Callable[[Any], Any] | None = None,
         pin_memory: bool = False,
@@ -86,6 +89,7 @@ class ReplayBuffer:
             raise ValueError("Pass `transform` or `transform_factory`, not both.")
         self._storage = make_part("storage", storage, Storage, ListStorage)
         self._sampler = make_part("sampler", sampler, Sampler, RandomSampler)
+        self._sample_unit = make_part("sample_unit", sample_unit, SampleUnit, Transition)
         self._writer = make_part("writer", writer, Writer, self._default_writer())
         self._custom_collate = collate_fn is not None
         self._collate = collate_fn if collate_fn is not None else self._default_collate()
@@ -115,7 +119,6 @@ class ReplayBuffer:
         """Introduce the parts to each other."""
         self._sampler.prepare(self._storage)
         self._writer.register_storage(self._storage)
-        self._sampler.follow(self._writer)
         self._storage.attach(self)
         last = self._storage.ndim - 1
         self._dim_extend = last if self._given_dim_extend is None else self._given_dim_extend
@@ -205,10 +208,7 @@ class ReplayBuffer:
 
         Args:
             transform: a `Transform`, a module or a function, which takes and returns a batch.
-            invert: whether the inverse is applied to batches and the transform to what is written.
-
-        Returns:
-            The buffer.
+            invert: apply the inverse to batches, and the transform to what is written.
         """
         return self.insert_transform(len(self._transform), transform, invert=invert)
 
@@ -228,8 +228,7 @@ class ReplayBuffer:
         """Write one row.
 
         Returns:
-            The number of the element, or the coordinates of the row's elements if the storage has
-            `ndim > 1`.
+            The element's number, or the coordinates of the row's elements with `ndim > 1`.
 
         Raises:
             MissingKeyError, SpecError, ShapeError: the row differs from the first rows; the buffer
@@ -323,7 +322,7 @@ class ReplayBuffer:
         size = self._size_of_batch(batch_size)
         with self._lock:
             if self._prefetcher is None:
-                draw = self._sampler.sample(self._storage, size)
+                draw = self._draw(size)
                 data = self._fetch(draw)
             else:
                 draw, data = self._prefetcher.next(size, self._version)
@@ -335,7 +334,8 @@ class ReplayBuffer:
         return (data, info) if return_info else data
 
     def _draw(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
-        return self._sampler.sample(self._storage, batch_size)
+        draw = self._sampler.sample(self._storage, batch_size)
+        return self._sample_unit.expand(*draw, self._storage)
 
     def _fetch(self, draw: tuple[Any, dict[str, Any]]) -> Any:  # noqa: ANN401
         data = self._storage.get(draw[0])

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rl.data.storages.base import Storage
-from rl.data.writers.base import Writer
 
 __all__ = ["Sampler"]
 
@@ -58,9 +57,6 @@ class Sampler(ABC):
         Raises:
             ValueError: it cannot.
         """
-
-    def follow(self, writer: Writer) -> None:  # noqa: B027 (optional)
-        """Hear which writer fills the storage; called after `prepare`."""
 
     def add(self, index: Tensor) -> None:
         """Hear that one element was written."""

@@ -111,6 +111,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
             span=span,
         )
         # the trees hold the leaves of rows at which a slice can start, `_leaves` those of all rows
+        self._smallest = MinTree(max_capacity, dtype)
         self._leaves = self._sum_tree.leaves().numpy()
         self._can_start = np.zeros(max_capacity, bool)
         self._length_of_starts = 0
@@ -152,7 +153,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
             )
         uniform = torch.rand(count, generator=self.generator, dtype=torch.float64)
         found = self._sum_tree.search(uniform.numpy() * total)
-        ratio = self._sum_tree.at(found) / self._min_tree.reduce()
+        ratio = self._sum_tree.at(found) / self._smallest.reduce()
         weight = np.power(ratio, -self.beta, dtype=np.float32)
         first, taken = self._place_at(self._index.positions(found), length)
         slices = self._lay_out(first, taken, length)
@@ -187,7 +188,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
             self._can_start[used] = self._is_start(self._index.positions(used), length)
             leaves = torch.from_numpy(np.where(self._can_start, self._leaves, 0))
             self._sum_tree.load_leaves(leaves)
-            self._min_tree.load_leaves(torch.where(leaves > 0, leaves, float("inf")))
+            self._smallest.load_leaves(torch.where(leaves > 0, leaves, float("inf")))
             return
         if change.written.size == 0:
             return
@@ -208,7 +209,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
     def _store(self, element: np.ndarray) -> None:
         leaf, start = self._leaves[element], self._can_start[element]
         self._sum_tree.store(element, np.where(start, leaf, 0))
-        self._min_tree.store(element, np.where(start & (leaf > 0), leaf, np.inf))
+        self._smallest.store(element, np.where(start & (leaf > 0), leaf, np.inf))
 
     # ------------------------------------------------------------- priorities
 
@@ -252,6 +253,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
         """Forget every trajectory and priority."""
         SliceSampler.empty(self)
         PrioritizedSampler.empty(self)
+        self._smallest.clear()
         self._leaves[:] = 0
         self._can_start[:] = False
         if self._negated is not None:

@@ -15,7 +15,6 @@ from rl.data.samplers.slice_marks import SliceMarks, Slices
 from rl.data.storages.base import Storage
 from rl.data.trajectories.boundaries import Boundaries
 from rl.data.trajectories.index import TrajectoryIndex
-from rl.data.writers.base import Writer
 
 __all__ = ["SliceSampler"]
 
@@ -125,12 +124,9 @@ class SliceSampler(Sampler):
 
     def prepare(self, storage: Storage) -> None:
         """Take the storage whose trajectories are drawn."""
-        self._storage = storage
-        self._index.reset()
-
-    def follow(self, writer: Writer) -> None:
-        """Learn from the writer which row is the newest."""
-        self._index.reset(writer.newest)
+        if storage is not self._storage:
+            self._storage = storage
+            self._index.reset(storage.newest)
 
     def extend(self, index: Tensor) -> None:
         """Hear that rows were written."""

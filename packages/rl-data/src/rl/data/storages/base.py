@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tensordict import NestedKey, is_tensor_collection
@@ -14,6 +15,27 @@ from torch import Tensor
 from rl.core.errors import SpecError
 
 __all__ = ["Storage"]
+
+
+class HasNewest(Protocol):
+    """What a storage knows of its writer."""
+
+    @property
+    def newest(self) -> int | None:
+        """The row that was written last."""
+
+
+class _Link:
+    """Refers to a writer, which refers to the storage, without keeping it alive."""
+
+    def __init__(self, writer: HasNewest | None = None) -> None:
+        self._writer = None if writer is None else weakref.ref(writer)
+
+    def __call__(self) -> HasNewest | None:
+        return None if self._writer is None else self._writer()
+
+    def __reduce__(self) -> tuple[type[_Link], tuple[()]]:
+        return _Link, ()  # the buffer introduces the two again when it is unpickled
 
 
 class Storage(ABC):
@@ -35,6 +57,8 @@ class Storage(ABC):
         >>> len(storage), storage.max_rows, storage[1]
         (2, 3, 'b')
     """
+
+    _writer = _Link()
 
     def __init__(self, max_size: int) -> None:
         if max_size <= 0:
@@ -110,6 +134,16 @@ class Storage(ABC):
     def num_rows(self) -> int:
         """Rows in use along the first dimension."""
         return self._rows
+
+    @property
+    def newest(self) -> int | None:
+        """The row that was written last, as far as the writer tells; None if it is unknown."""
+        writer = self._writer()
+        return None if writer is None or not self._rows else writer.newest
+
+    def follow(self, writer: HasNewest) -> None:
+        """Take the writer that fills the storage, as long as it lives."""
+        self._writer = _Link(writer)
 
     def unravel(self, flat: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Turn element numbers into the index of `get`: a tensor, or one tensor per dimension."""

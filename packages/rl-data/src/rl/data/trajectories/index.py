@@ -77,9 +77,13 @@ class TrajectoryIndex:
         self._settle(stale=True)
 
     def extend(self, storage: Storage, element: np.ndarray) -> None:
-        """Note that whole rows were written, in the order of their elements."""
+        """Note that whole rows were written, in the order of their elements.
+
+        Elements of rows that a writer did not keep have the number -1.
+        """
         self._fit(storage)
         rows = element[:: self.columns] // self.columns
+        rows = rows[rows >= 0]
         self._written += rows.size
         if rows.size == 0:
             return
@@ -188,18 +192,24 @@ class TrajectoryIndex:
             )
 
     def _cuts(self, storage: Storage, position: np.ndarray) -> np.ndarray:
-        row, column = position % self.rows, position // self.rows
-        here = row * self.columns + column
-        following = (row + 1) % self.used * self.columns + column
-        cuts = self.boundaries.after(storage, here, following)
+        """Return whether a trajectory ends at each position."""
+        row, column = position, 0
+        if self.columns > 1:
+            row, column = position % self.rows, position // self.rows
+        following = row + 1
+        following[following == self.used] = 0
+        if self.columns > 1:
+            following = following * self.columns + column
+        cuts = self.boundaries.after(storage, self.elements(position), following)
         return cuts if self.boundaries.static is not None else cuts | self._seam.take(row)
 
     def _rebuild(self, storage: Storage) -> None:
         """Read all rows."""
         used = self.used
         if not self._seam.any():
-            self._newest = used - 1
-            self._seam[used - 1] = True
+            newest = storage.newest
+            self._newest = used - 1 if newest is None else newest
+            self._seam[self._newest] = True
         if used < self.rows:
             self._seam[used - 1] = True
         first = np.arange(self.columns)[:, None] * self.rows

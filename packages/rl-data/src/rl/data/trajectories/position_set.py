@@ -41,10 +41,14 @@ class PositionSet:
             width //= _FANOUT
             top = width <= _TOP
             width = width if top else -(-width // _FANOUT) * _FANOUT
-            self._counts.append(np.zeros(width, np.int64))
+            self._counts.append(np.zeros(width, np.int64 if top else self._smallest_dtype()))
             if top:
                 break
         self._running: np.ndarray | None = None
+
+    def _smallest_dtype(self) -> type[np.integer]:
+        """Return the dtype of the next level: a block of 64 has at most 64 members, and so on."""
+        return {0: np.uint8, 1: np.uint16}.get(len(self._counts), np.int64)
 
     def __len__(self) -> int:
         return int(self._prefix()[-1])
@@ -79,7 +83,8 @@ class PositionSet:
         block = position
         for counts in self._counts:
             block = block >> _SHIFT
-            np.add.at(counts, block, delta)
+            # a negative number wraps around, and so does the sum
+            np.add.at(counts, block, delta.astype(counts.dtype))
         self._running = None
         return position
 
@@ -93,7 +98,7 @@ class PositionSet:
         below = self._flags
         for counts in self._counts:
             blocks = below.reshape(-1, _FANOUT)
-            counts[: len(blocks)] = blocks.sum(1, dtype=np.int64)
+            counts[: len(blocks)] = blocks.sum(1, dtype=counts.dtype)
             below = counts
         self._running = None
 

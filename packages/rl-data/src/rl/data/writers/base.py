@@ -41,6 +41,7 @@ class Writer(ABC):
     def register_storage(self, storage: Storage) -> None:
         """Tell the writer which storage it writes to."""
         self._storage = storage
+        storage.follow(self)
 
     @property
     def storage(self) -> Storage:
