@@ -130,6 +130,7 @@ __all__ = [
     "lerobot_columns_to_tensordict",
     "load_dataset",
     "register_dataset",
+    "split_trajectories",
     "to_minari",
     "traj",
 ]
