@@ -1,5 +1,7 @@
 import json
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -48,6 +50,25 @@ def test_rows_are_those_that_were_written(folder):
 def test_writing_to_loaded_rows_does_not_reach_the_files(folder):
     open_converted(folder).rows["x"].fill_(-1)
     assert open_converted(folder).rows["x"].sum() == 10
+
+
+def test_simultaneous_conversions(tmp_path):
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            done = [pool.submit(write, tmp_path / "made", rows(0, 5)) for _ in range(8)]
+            for future in done:
+                future.result()
+        assert len(open_converted(tmp_path / "made").rows) == 5
+        assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_what_killed_conversions_left_is_removed(tmp_path):
+    old, new = tmp_path / ".made.0.converting", tmp_path / ".made.1.converting"
+    for path in (old, new):
+        path.mkdir()
+    os.utime(old, (0, 0))
+    write(tmp_path / "made", rows(0, 5))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "made"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems set no memory aside")

@@ -6,6 +6,7 @@ is on the disk. Loading maps the files and copies nothing.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import mmap
@@ -13,6 +14,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ _MANIFEST = "manifest.json"
 # without it Linux would set memory aside for the whole file, and refuse one larger than memory;
 # Python names it from 3.13 on
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000) if sys.platform == "linux" else 0
+_LEFT_S = 24 * 3600
 _HASHED_BYTES = 64 << 20  # larger files are hashed by `verify` only
 
 
@@ -162,6 +165,9 @@ class ColumnWriter:
 
     def __enter__(self) -> ColumnWriter:
         self._temporary.mkdir(parents=True)
+        for left in self.folder.parent.glob(f".{glob.escape(self.folder.name)}.*"):
+            if time.time() - left.stat().st_mtime > _LEFT_S:  # of a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
         return self
 
     def __exit__(self, kind: type | None, value: object, traceback: object) -> None:
@@ -187,11 +193,7 @@ class ColumnWriter:
         }
         save_state(self._temporary / "metadata", self.metadata)
         write_atomic(self._temporary / _MANIFEST, _manifest(body))
-        retired = self._temporary.with_suffix(".old")
-        if self.folder.exists():
-            os.replace(self.folder, retired)
-        os.replace(self._temporary, self.folder)
-        shutil.rmtree(retired, ignore_errors=True)
+        _take_place(self._temporary, self.folder)
 
     def _close(self, column: _Column) -> dict[str, Any]:
         column.stream.flush()
@@ -206,6 +208,23 @@ class ColumnWriter:
             "file": column.file,
             "sha256": digest,
         }
+
+
+def _take_place(made: Path, folder: Path) -> None:
+    """Rename a folder, in the place of one of an earlier or a simultaneous conversion."""
+    for attempt in range(100):
+        try:
+            os.replace(made, folder)
+            return
+        except OSError:
+            retired = made.with_suffix(f".old{attempt}")
+            try:
+                os.replace(folder, retired)
+            except FileNotFoundError:
+                if not made.exists():
+                    raise
+            shutil.rmtree(retired, ignore_errors=True)
+    raise DatasetError(f"`{folder}` cannot be replaced: other processes convert it all the time.")
 
 
 _REPORT = "The source is not of the layout that this class reads."
