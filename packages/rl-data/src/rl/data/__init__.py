@@ -27,6 +27,11 @@ from rl.data.datasets import (
     register_dataset,
     to_minari,
 )
+from rl.data.sample_units import (
+    SampleUnit,
+    Sequence,
+    Transition,
+)
 from rl.data.samplers import (
     PrioritizedSampler,
     PrioritizedSliceSampler,
@@ -106,9 +111,11 @@ __all__ = [
     "ReplayBuffer",
     "RobosetExperienceReplay",
     "RoundRobinWriter",
+    "SampleUnit",
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
+    "Sequence",
     "SliceSampler",
     "SliceSamplerWithoutReplacement",
     "StepScheduler",
@@ -122,6 +129,7 @@ __all__ = [
     "TensorStorage",
     "Trajectory",
     "TrajectoryPredicate",
+    "Transition",
     "VD4RLExperienceReplay",
     "Writer",
     "filter_trajectories",
