@@ -1,6 +1,7 @@
 import torch
 from tensordict import TensorDict
 
+from rl.data import split_trajectories
 from rl.data.datasets.columns import ColumnWriter, open_converted
 from rl.data.datasets.padding import pad_trajectories, trajectory_bounds
 
@@ -32,3 +33,14 @@ def test_trajectories_are_padded_with_zeros(tmp_path):
     assert found.rows["mask"].int().tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0]]
     assert found.texts == {("text",): list("abcde")}
     assert found.metadata == {"name": "x"}
+
+
+def test_padded_trajectories_are_those_of_split_trajectories(tmp_path):
+    rows = {"x": torch.rand(6, 2), "next": {"done": flags(0, 1, 0, 0, 0, 1), "x": torch.rand(6)}}
+    with ColumnWriter(tmp_path / "rows") as writer:
+        writer.append(rows)
+    pad_trajectories(open_converted(tmp_path / "rows"), tmp_path / "padded")
+    expected = split_trajectories(TensorDict(rows, [6]))
+    found = open_converted(tmp_path / "padded").rows
+    for key in ("x", ("next", "x"), ("next", "done"), "mask"):
+        assert torch.equal(found[key], expected[key])
