@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ class Reads(Transform):
 
 
 def test_what_the_parts_need_is_found_inside_of_others():
-    chain = BufferChain(object())
+    chain = BufferChain(SimpleNamespace())
     assert (chain.reads_rows, chain.has_inverse) == (False, False)
     rb = TensorDictReplayBuffer(storage=LazyTensorStorage(3))
     rb.append_transform(Ordered(), invert=True)
@@ -49,7 +50,7 @@ def test_a_copy_has_a_chain_of_its_own():
 
 
 def test_a_failed_write_gives_the_memory_back():
-    chain = BufferChain(object())
+    chain = BufferChain(SimpleNamespace())
     chain.append(WriteMemory())
     chain[0].memory = "before"
 

@@ -1,5 +1,6 @@
 """Replay buffers: a storage, a sampler and a writer, and what they are made of."""
 
+from rl.core.contract import split_trajectories
 from rl.core.contract.version import require_contract
 from rl.data.buffers import (
     HERReplayBuffer,
@@ -11,6 +12,25 @@ from rl.data.buffers import (
     TensorDictPrioritizedReplayBuffer,
     TensorDictReplayBuffer,
 )
+from rl.data.datasets import (
+    DATASETS,
+    AtariDQNExperienceReplay,
+    BaseDatasetExperienceReplay,
+    D4RLExperienceReplay,
+    DatasetError,
+    DatasetNotFoundError,
+    GenDGRLExperienceReplay,
+    LeRobotExperienceReplay,
+    MinariExperienceReplay,
+    OpenMLExperienceReplay,
+    OpenXExperienceReplay,
+    RobosetExperienceReplay,
+    VD4RLExperienceReplay,
+    lerobot_columns_to_tensordict,
+    load_dataset,
+    register_dataset,
+    to_minari,
+)
 from rl.data.maps import (
     BinaryToDecimal,
     HashToInt,
@@ -20,11 +40,19 @@ from rl.data.maps import (
     TensorDictMap,
     TensorMap,
 )
+from rl.data.sample_units import (
+    SampleUnit,
+    Sequence,
+    Transition,
+)
 from rl.data.samplers import (
     PrioritizedSampler,
+    PrioritizedSliceSampler,
     RandomSampler,
     Sampler,
     SamplerWithoutReplacement,
+    SliceSampler,
+    SliceSamplerWithoutReplacement,
 )
 from rl.data.schedulers import (
     LambdaScheduler,
@@ -39,6 +67,15 @@ from rl.data.storages import (
     ListStorage,
     Storage,
     TensorStorage,
+)
+from rl.data.trajectories import (
+    DEFAULT_DONE_KEYS,
+    Trajectory,
+    TrajectoryPredicate,
+    filter_trajectories,
+    find_start_stop_traj,
+    iter_trajectories,
+    traj,
 )
 from rl.data.transforms import (
     ActionChunkTransform,
@@ -71,10 +108,18 @@ from rl.data.writers import (
 require_contract("rl-data", 1)
 
 __all__ = [
+    "DATASETS",
+    "DEFAULT_DONE_KEYS",
     "ActionChunkTransform",
+    "AtariDQNExperienceReplay",
+    "BaseDatasetExperienceReplay",
     "BinaryToDecimal",
     "BurnInTransform",
+    "D4RLExperienceReplay",
+    "DatasetError",
+    "DatasetNotFoundError",
     "DensifyReward",
+    "GenDGRLExperienceReplay",
     "HERReplayBuffer",
     "HashToInt",
     "HindsightStrategy",
@@ -82,18 +127,23 @@ __all__ = [
     "LambdaScheduler",
     "LazyMemmapStorage",
     "LazyTensorStorage",
+    "LeRobotExperienceReplay",
     "LinearScheduler",
     "ListStorage",
     "MCTSForest",
     "MinSegmentTreeFp32",
     "MinSegmentTreeFp64",
     "MinTree",
+    "MinariExperienceReplay",
     "MultiStep",
     "MultiStepTransform",
     "NextStateReconstructor",
+    "OpenMLExperienceReplay",
+    "OpenXExperienceReplay",
     "ParameterScheduler",
     "PrioritizedReplayBuffer",
     "PrioritizedSampler",
+    "PrioritizedSliceSampler",
     "QueryModule",
     "RandomProjectionHash",
     "RandomSampler",
@@ -101,11 +151,16 @@ __all__ = [
     "ReplayBufferClient",
     "ReplayBufferService",
     "Reward2GoTransform",
+    "RobosetExperienceReplay",
     "RoundRobinWriter",
+    "SampleUnit",
     "Sampler",
     "SamplerWithoutReplacement",
     "SchedulerList",
+    "Sequence",
     "SipHash",
+    "SliceSampler",
+    "SliceSamplerWithoutReplacement",
     "StackFrames",
     "StepScheduler",
     "Storage",
@@ -119,6 +174,19 @@ __all__ = [
     "TensorDictRoundRobinWriter",
     "TensorMap",
     "TensorStorage",
+    "Trajectory",
+    "TrajectoryPredicate",
+    "Transition",
     "Tree",
+    "VD4RLExperienceReplay",
     "Writer",
+    "filter_trajectories",
+    "find_start_stop_traj",
+    "iter_trajectories",
+    "lerobot_columns_to_tensordict",
+    "load_dataset",
+    "register_dataset",
+    "split_trajectories",
+    "to_minari",
+    "traj",
 ]

@@ -41,6 +41,7 @@ from rl.core.contract.tensordict_names import (
     set_skip_existing,
     tensorclass,
 )
+from rl.core.contract.trajectories import split_trajectories
 from rl.core.contract.version import VERSION, require_contract
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "set_composite_lp_aggregate",
     "set_skip_existing",
     "sibling",
+    "split_trajectories",
     "step_mdp",
     "tensorclass",
     "terminated_or_truncated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,6 @@ class BufferChain(Compose):
     """The transforms of a buffer.
 
     Attributes:
-        buffer: whose transforms they are; those that read other rows find it here.
         reads_rows: whether a transform reads other rows than those of the batch, so that the buffer
             must not change before it has run.
 
@@ -28,9 +28,21 @@ class BufferChain(Compose):
 
     def __init__(self, buffer: object) -> None:
         super().__init__()
-        # not a module, and no part of the state
-        self.__dict__["buffer"] = buffer
+        self.bind(buffer)
         self._plan()
+
+    def bind(self, buffer: object) -> None:
+        """Take the buffer whose transforms these are; it is not kept alive."""
+        self.__dict__["_buffer"] = weakref.ref(buffer)
+
+    @property
+    def buffer(self) -> Any:  # noqa: ANN401
+        """The buffer; those of its transforms that read other rows find it here."""
+        return self._buffer()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the buffer binds its copy of the chain anew
+        return {key: value for key, value in vars(self).items() if key != "_buffer"}
 
     def _plan(self) -> None:
         parts = list(self.modules())[1:]

@@ -17,6 +17,7 @@ from rl.data.buffers.chain import BufferChain
 from rl.data.buffers.inverted import Inverted
 from rl.data.buffers.parts import check_parts, check_size, make_part, state_of_parts, take_parts
 from rl.data.buffers.prefetch import Prefetcher
+from rl.data.sample_units import SampleUnit, Transition
 from rl.data.samplers.base import Sampler
 from rl.data.samplers.random_sampler import RandomSampler
 from rl.data.storages.base import Storage
@@ -40,6 +41,7 @@ class ReplayBuffer:
     Args:
         storage: a storage, or a function that makes one; `ListStorage(1000)` by default.
         sampler: a sampler, or a function that makes one; `RandomSampler()` by default.
+        sample_unit: what each drawn element becomes in a batch; one row by default.
         writer: a writer, or a function that makes one; `RoundRobinWriter()` by default.
         collate_fn: turns what the storage returns into a batch. By default the items of a
             `ListStorage` are stacked, and the batches of other storages stay as they are.
@@ -71,6 +73,7 @@ class ReplayBuffer:
         *,
         storage: Storage | Callable[[], Storage] | None = None,
         sampler: Sampler | Callable[[], Sampler] | None = None,
+        sample_unit: SampleUnit | None = None,
         writer: Writer | Callable[[], Writer] | None = None,
         collate_fn: Callable[[Any], Any] | None = None,
         pin_memory: bool = False,
@@ -87,6 +90,7 @@ class ReplayBuffer:
             raise ValueError("Pass `transform` or `transform_factory`, not both.")
         self._storage = make_part("storage", storage, Storage, ListStorage)
         self._sampler = make_part("sampler", sampler, Sampler, RandomSampler)
+        self._sample_unit = make_part("sample_unit", sample_unit, SampleUnit, Transition)
         self._writer = make_part("writer", writer, Writer, self._default_writer())
         self._custom_collate = collate_fn is not None
         self._collate = collate_fn if collate_fn is not None else self._default_collate()
@@ -331,7 +335,8 @@ class ReplayBuffer:
         return (data, info) if return_info else data
 
     def _draw(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
-        return self._sampler.sample(self._storage, batch_size)
+        draw = self._sampler.sample(self._storage, batch_size)
+        return self._sample_unit.expand(*draw, self._storage)
 
     def _fetch(self, draw: tuple[Any, dict[str, Any]]) -> Any:  # noqa: ANN401
         data = self._storage.get(draw[0])
@@ -493,6 +498,7 @@ class ReplayBuffer:
         vars(self).update(state)
         self._lock = threading.RLock()
         self._iterator = None
+        self._transform.bind(self)
         self._connect()
 
     def __repr__(self) -> str:

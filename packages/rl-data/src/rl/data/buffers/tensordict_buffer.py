@@ -13,6 +13,7 @@ from torch import Tensor
 from rl.core.errors import MissingKeyError
 from rl.data.buffers.batch import stack_index
 from rl.data.buffers.replay_buffer import ReplayBuffer
+from rl.data.buffers.row_priorities import row_priorities
 from rl.data.writers.base import Writer
 from rl.data.writers.round_robin import TensorDictRoundRobinWriter
 
@@ -144,7 +145,8 @@ class TensorDictReplayBuffer(ReplayBuffer):
     def update_tensordict_priority(self, data: TensorDictBase) -> None:
         """Set the priorities of a batch, which has `"index"` and the priority entry.
 
-        Does nothing if the sampler uses no priorities.
+        The batch may have been reshaped. Of the windows of a `Sequence`, the anchors get the
+        largest priority of the window. Does nothing if the sampler uses no priorities.
 
         Raises:
             MissingKeyError: an entry is missing.
@@ -162,7 +164,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
                 f"`{self.priority_key}` that the loss wrote, or build the buffer with "
                 "`priority_key=...`."
             )
-        self.update_priority(index, priority)
+        self.update_priority(*row_priorities(data, index, priority))
 
     # --------------------------------------------------------------- in place
 

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from tensordict import NestedKey, is_tensor_collection
 from torch import Tensor
 
 from rl.core.errors import SpecError
 
 __all__ = ["Storage"]
+
+
+class HasNewest(Protocol):
+    """What a storage knows of its writer."""
+
+    @property
+    def newest(self) -> int | None:
+        """The row that was written last."""
+
+
+class _Link:
+    """Refers to a writer, which refers to the storage, without keeping it alive."""
+
+    def __init__(self, writer: HasNewest | None = None) -> None:
+        self._writer = None if writer is None else weakref.ref(writer)
+
+    def __call__(self) -> HasNewest | None:
+        return None if self._writer is None else self._writer()
+
+    def __reduce__(self) -> tuple[type[_Link], tuple[()]]:
+        return _Link, ()  # the buffer introduces the two again when it is unpickled
 
 
 class Storage(ABC):
@@ -34,6 +58,8 @@ class Storage(ABC):
         (2, 3, 'b')
     """
 
+    _writer = _Link()
+
     def __init__(self, max_size: int) -> None:
         if max_size <= 0:
             raise ValueError(f"`max_size` is {max_size}, expected a positive number of rows.")
@@ -53,6 +79,22 @@ class Storage(ABC):
     @abstractmethod
     def get(self, index: Any) -> Any:  # noqa: ANN401
         """Return the rows at an index that is known to be within the storage."""
+
+    def entry(self, key: NestedKey, index: Tensor) -> Tensor | None:
+        """Return one entry of elements.
+
+        Args:
+            key: of the entry, in rows that are TensorDicts or dicts.
+            index: element numbers, `[n]` int64.
+
+        Returns:
+            The entry, `[n, ...]`; None if the rows have no such tensor.
+        """
+        rows = self.get(self.unravel(index))
+        if not isinstance(rows, list):
+            return _lookup(rows, key)
+        values = [_lookup(row, key) for row in rows]
+        return None if any(value is None for value in values) else torch.stack(values)
 
     @abstractmethod
     def rows_of(self, data: Any) -> int:  # noqa: ANN401
@@ -92,6 +134,16 @@ class Storage(ABC):
     def num_rows(self) -> int:
         """Rows in use along the first dimension."""
         return self._rows
+
+    @property
+    def newest(self) -> int | None:
+        """The row that was written last, as far as the writer tells; None if it is unknown."""
+        writer = self._writer()
+        return None if writer is None or not self._rows else writer.newest
+
+    def follow(self, writer: HasNewest) -> None:
+        """Take the writer that fills the storage, as long as it lives."""
+        self._writer = _Link(writer)
 
     def unravel(self, flat: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Turn element numbers into the index of `get`: a tensor, or one tensor per dimension."""
@@ -180,3 +232,15 @@ class Storage(ABC):
 
     def _family(self) -> str:
         return "tensor"
+
+
+def _lookup(row: Any, key: NestedKey) -> Tensor | None:  # noqa: ANN401
+    if is_tensor_collection(row):
+        value = row.get(key, None)
+    else:
+        value = row
+        for part in (key,) if isinstance(key, str) else key:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, bool | int | float):
+            value = torch.tensor(value)
+    return value if isinstance(value, Tensor) else None

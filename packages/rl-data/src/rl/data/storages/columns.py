@@ -43,6 +43,11 @@ class Columns:
         # numpy gathers rows two to three times as fast as torch; it lacks bfloat16
         self._arrays = [_as_numpy(tensor) for tensor in self._flat]
         self._all_arrays = all(array is not None for array in self._arrays)
+        self._places = {path: place for place, path in enumerate(structure.paths())}
+
+    def __reduce__(self) -> tuple[type[Columns], tuple[Structure, list[Tensor], int]]:
+        # the numpy views are made anew: they would be copies of their own
+        return Columns, (self.structure, self.tensors, self._row_dims)
 
     @classmethod
     def allocate(
@@ -64,7 +69,7 @@ class Columns:
         """
         structure, leaves = analyse(rows, batched, ndim)
         tensors = [
-            torch.zeros((max_rows, *tail), dtype=leaf.dtype, device=device or leaf.device)
+            _zeros((max_rows, *tail), leaf.dtype, device or leaf.device)
             for leaf, tail in zip(leaves, tails_of(leaves, batched), strict=True)
         ]
         return cls(structure, tensors, ndim)
@@ -83,6 +88,16 @@ class Columns:
             index = index.to(self.device)
             leaves = [flat.index_select(0, index) for flat in self._flat]
         return self.structure.build(leaves, index.shape, self.device)
+
+    def entry(self, path: tuple[str, ...], index: Tensor) -> Tensor | None:
+        """Return one leaf of the elements under numbers `index`, None if there is no such leaf."""
+        place = self._places.get(path)
+        if place is None:
+            return None
+        array = self._arrays[place]
+        if array is not None and index.device.type == "cpu":
+            return torch.from_numpy(array.take(index.numpy(), 0))
+        return self._flat[place].index_select(0, index.to(self.device))
 
     def view(self, index: Any, num_rows: int) -> Any:  # noqa: ANN401
         """Return `columns[:num_rows][index]` for any index that a tensor takes.
@@ -173,6 +188,14 @@ def analyse(rows: Any, batched: bool, ndim: int) -> tuple[Structure, list[Tensor
 def tails_of(leaves: list[Tensor], batched: bool) -> list[torch.Size]:
     """Return the shapes of the leaves without the row dimension."""
     return [leaf.shape[1:] if batched else leaf.shape for leaf in leaves]
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    empty = torch.empty(0, dtype=dtype)
+    if device.type == "cpu" and _as_numpy(empty) is not None:
+        # numpy asks for huge pages, which makes scattered reads of large columns a third faster
+        return torch.from_numpy(np.zeros(shape, empty.numpy().dtype))
+    return torch.zeros(shape, dtype=dtype, device=device)
 
 
 def _as_numpy(tensor: Tensor) -> np.ndarray | None:

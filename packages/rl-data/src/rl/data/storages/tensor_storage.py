@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tensordict import TensorDict, is_tensor_collection
+from tensordict import NestedKey, TensorDict, is_tensor_collection
 from torch import Tensor
 
 from rl.core.errors import ShapeError, SpecError
@@ -128,6 +128,10 @@ class TensorStorage(Storage):
         elif self.ndim > 1 and _is_coordinates(index, self.ndim):
             return columns.gather(self.ravel(index))
         return columns.view(index, self._rows)
+
+    def entry(self, key: NestedKey, index: Tensor) -> Tensor | None:
+        """Return one entry of elements, reading no other."""
+        return self._filled().entry((key,) if isinstance(key, str) else key, index)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
         if isinstance(index, range):

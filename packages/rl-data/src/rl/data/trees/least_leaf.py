@@ -45,9 +45,9 @@ class LeastLeaf:
         """
         if not self._count:
             return
-        least = after.min()
+        least = float(np.min(after, initial=np.inf, where=after > 0))
         if least < self._value:
-            self._value, self._count = float(least), 1
+            self._value, self._count = least, 1
             return
         # a place that is there twice is taken off twice and put back once: a bound all the same
         self._count -= int(np.count_nonzero(before == self._value))

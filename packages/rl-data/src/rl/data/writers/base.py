@@ -41,6 +41,7 @@ class Writer(ABC):
     def register_storage(self, storage: Storage) -> None:
         """Tell the writer which storage it writes to."""
         self._storage = storage
+        storage.follow(self)
 
     @property
     def storage(self) -> Storage:
@@ -68,6 +69,11 @@ class Writer(ABC):
     def write_count(self) -> int:
         """Number of rows written since the storage was last emptied."""
         return 0
+
+    @property
+    def newest(self) -> int | None:
+        """The row that was written last, None if it is unknown or there is none."""
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later writes depend on."""

@@ -37,6 +37,12 @@ class RoundRobinWriter(Writer):
         return self._cursor
 
     @property
+    def newest(self) -> int | None:
+        """The row before the cursor, None if there are no rows."""
+        rows = self.storage.num_rows
+        return (self._cursor - 1) % rows if rows else None
+
+    @property
     def write_count(self) -> int:
         """Number of rows written since the storage was last emptied."""
         return self._write_count

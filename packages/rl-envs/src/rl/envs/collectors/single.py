@@ -10,12 +10,13 @@ from tensordict import TensorDictBase
 from tensordict.nn import CudaGraphModule
 
 from rl.core import ExplorationType, RLError, WeightSyncScheme, set_exploration_type
+from rl.core.contract import split_trajectories
 from rl.core.contract.keys import in_next
 from rl.core.logging import warn
 from rl.envs import stepping
 from rl.envs.base import EnvBase
 from rl.envs.collectors.base import BaseCollector
-from rl.envs.collectors.trajectories import TrajectoryIds, split_trajectories
+from rl.envs.collectors.trajectories import TrajectoryIds
 from rl.envs.collectors.weight_links import WeightLinks
 from rl.envs.collectors.weights import PolicyCopy
 from rl.envs.env_creator import make_env
