@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
 
 from rl.core.errors import MissingKeyError, ShapeError
 from rl.data import LazyTensorStorage, ListStorage, RoundRobinWriter
+from rl.data.trajectories import index as index_module
 from rl.data.trajectories.boundaries import Boundaries
 from rl.data.trajectories.index import TrajectoryIndex
 
@@ -120,15 +121,20 @@ class World:
         ]
 
 
-@settings(max_examples=120, deadline=None)
+# the second way to measure what changed, one by one, is otherwise that of large storages
+@pytest.mark.parametrize("look_up", [index_module._LOOK_UP, 0])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     data=st.data(),
     rows=st.integers(1, 9),
     columns=st.sampled_from([1, 1, 3]),
     by_ids=st.booleans(),
 )
-def test_it_follows_any_writes(data, rows, columns, by_ids):
+def test_it_follows_any_writes(monkeypatch, look_up, data, rows, columns, by_ids):
     """Trajectories of all lengths, parts of them, wrap-around, and rows changed in place."""
+    monkeypatch.setattr(index_module, "_LOOK_UP", look_up)
     world = World(rows, columns, by_ids)
     number = st.integers(0, 2)
     flag = st.integers(0, 3).map(lambda x: x == 0)
@@ -173,6 +179,16 @@ def test_it_follows_small_writes_to_a_large_storage(by_ids, columns):
         else:
             world.index.refresh(world.storage)
             world.index.count(5)
+
+
+def test_rows_that_fill_the_storage_and_go_on():
+    """No end appears or goes, but the trajectory that ends at row 0 is longer than before."""
+    world = World(200, 1, by_ids=True)
+    world.extend([[1]] + [[0]] * 198, [[False]] * 199)
+    world.check()
+    world.extend([[1]] * 2, [[False]] * 2)
+    world.check()
+    assert told(world.index) == [list(range(1, 199)), [199, 0]]
 
 
 def test_what_changed_is_told():

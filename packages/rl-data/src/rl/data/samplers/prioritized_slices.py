@@ -203,7 +203,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
         whole = np.minimum(size, length)
         room = (last - position) % self._index.used + 1
         enough = room >= whole - np.minimum(self._sides(length)[1], whole - 1)
-        return enough & (size >= self._least_length(length))
+        return enough & (size >= self._shortest(length))
 
     def _store(self, element: np.ndarray) -> None:
         before = self._sum_tree.at(element)

@@ -170,14 +170,14 @@ class SliceSampler(Sampler):
         """Return the last positions of `count` trajectories."""
         eligible = self._eligible(length)
         rank = torch.randint(eligible, (count,), generator=self.generator)
-        return self._index.select(rank.numpy(), self._least_length(length))
+        return self._index.select(rank.numpy(), self._shortest(length))
 
-    def _least_length(self, length: int) -> int:
+    def _shortest(self, length: int) -> int:
         """Return how long a trajectory must be."""
         return length if self.strict_length else 1
 
     def _eligible(self, length: int) -> int:
-        eligible = self._index.count(self._least_length(length))
+        eligible = self._index.count(self._shortest(length))
         if eligible == 0:
             raise RuntimeError(
                 f"No trajectory is long enough: slices have {length} rows, the longest stored "

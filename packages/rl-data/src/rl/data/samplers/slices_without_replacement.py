@@ -102,7 +102,7 @@ class SliceSamplerWithoutReplacement(SliceSampler):
                 "`drop_last=True` leaves incomplete batches out. Write more first, sample fewer "
                 "slices, or pass `drop_last=False`."
             )
-        least = self._least_length(length)
+        least = self._shortest(length)
         if self._order is None or least != self._least_of_pass or self._left() < needed:
             self._order = self._new_order(least)
             self._cursor = 0

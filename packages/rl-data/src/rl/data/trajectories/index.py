@@ -16,6 +16,8 @@ __all__ = ["Change", "TrajectoryIndex"]
 
 # longest lists of eligible trajectories that are kept, one per length
 _KEPT_LENGTHS = 4
+# cost of finding a trajectory, over that of a position where all are gone through
+_LOOK_UP = 64
 _NONE = np.empty(0, np.int64)
 
 
@@ -167,8 +169,8 @@ class TrajectoryIndex:
         if used != expected:  # written by others: they go on from where the rows ended
             self._seam[:] = False
         everything = self._stale or used != expected
-        self.used = used
-        change = self._rebuild(storage) if everything else self._update(storage)
+        grown, self.used = used > self.used, used
+        change = self._rebuild(storage) if everything else self._update(storage, grown)
         self._settle(stale=False)
         return change
 
@@ -233,17 +235,25 @@ class TrajectoryIndex:
         self._length[last] = (last - before - 1) % self.used + 1
         self._long_enough = {}
 
-    def _update(self, storage: Storage) -> Change:
-        """Read the rows that were written, and those before them."""
+    def _update(self, storage: Storage, grown: bool) -> Change:
+        """Read the rows that were written, and those before them.
+
+        Args:
+            storage: where they are.
+            grown: whether there are more rows than before.
+        """
         written = self._written_positions()
         near = np.unique(np.concatenate([written, self.step(written, -1)]))
         changed = self._lasts.update(near, self._cuts(storage, near))
         self._drop_ended(changed)
-        if changed.size * 64 > self.used * self.columns:
+        if changed.size * _LOOK_UP > self.used * self.columns:
             self._measure_all()
-        elif changed.size:
-            # the trajectories on both sides
-            affected = np.unique(np.concatenate([changed, self.last_of(self.step(changed, 1))]))
+        elif changed.size or grown:
+            # the trajectories on both sides, and those that may come before row 0 all of a sudden
+            after = self.step(changed, 1)
+            if grown:
+                after = np.concatenate([after, np.arange(self.columns) * self.rows])
+            affected = np.unique(np.concatenate([changed, self.last_of(after)]))
             self._measure(affected[self._lasts.has(affected)])
         return Change(written, changed)
 
