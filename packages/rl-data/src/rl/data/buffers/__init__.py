@@ -1,12 +1,22 @@
 """Replay buffers."""
 
+from rl.data.buffers.conditional import ConditionalUpdateResult
+from rl.data.buffers.ensemble import ReplayBufferEnsemble
+from rl.data.buffers.offline_to_online import (
+    OfflineToOnlineReplayBuffer,
+    prefill_replay_buffer,
+)
 from rl.data.buffers.prioritized import PrioritizedReplayBuffer, TensorDictPrioritizedReplayBuffer
 from rl.data.buffers.replay_buffer import ReplayBuffer
 from rl.data.buffers.tensordict_buffer import TensorDictReplayBuffer
 
 __all__ = [
+    "ConditionalUpdateResult",
+    "OfflineToOnlineReplayBuffer",
     "PrioritizedReplayBuffer",
     "ReplayBuffer",
+    "ReplayBufferEnsemble",
     "TensorDictPrioritizedReplayBuffer",
     "TensorDictReplayBuffer",
+    "prefill_replay_buffer",
 ]

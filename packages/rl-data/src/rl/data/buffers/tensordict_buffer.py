@@ -56,7 +56,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
     def _default_writer(self) -> Callable[[], Writer]:
         return TensorDictRoundRobinWriter
 
-    def add(self, data: TensorDictBase) -> int | Tensor:
+    def add(self, data: TensorDictBase) -> int | Tensor | None:
         """Write one row; see `ReplayBuffer.add`.
 
         Raises:
@@ -65,7 +65,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         data, priority = self._split(data, self._storage.ndim - 1)
         with self._lock:
             index = super().add(data)
-            if priority is not None:
+            if priority is not None and index is not None:
                 self.update_priority(torch.as_tensor(index), priority)
         return index
 
@@ -90,7 +90,8 @@ class TensorDictReplayBuffer(ReplayBuffer):
         with self._lock:
             index = super().extend(data)
             if priority is not None and update_priority is not False:
-                self.update_priority(index, priority)
+                kept = index.reshape(len(index), -1)[:, 0] >= 0
+                self.update_priority(index[kept], priority[kept])
         return index
 
     def _split(self, data: Any, batch_dims: int) -> tuple[Any, Tensor | None]:  # noqa: ANN401
@@ -106,9 +107,17 @@ class TensorDictReplayBuffer(ReplayBuffer):
         if self._sampler.uses_priority:
             priority = data.get(self.priority_key, None)
             if priority is not None:
+                self._refuse_priority_if_shared()
                 own.append(self.priority_key)
                 priority = self._by_element(priority, batch_dims)
         return (data.exclude(*own) if own else data), priority
+
+    def _refuse_priority_if_shared(self) -> None:
+        if self._sharing is not None:
+            raise RuntimeError(
+                f"`{self.priority_key}` in rows written to a shared buffer does not reach the "
+                "process that samples. Drop it; set priorities there with `update_priority`."
+            )
 
     def _by_element(self, priority: Tensor, batch_dims: int) -> Tensor:
         if batch_dims == self._storage.ndim and self._dim_extend:
@@ -129,7 +138,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         with self._lock:
             data = super().__getitem__(index)
             if is_tensor_collection(data) and self._storage.ndim == 1:
-                data.set("index", torch.arange(len(self))[index])
+                data.set("index", torch.arange(len(self._storage))[index])
         return data
 
     def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
@@ -174,6 +183,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         return self._in_place(lambda rows: rows.update_(data))
 
     def _in_place(self, change: Callable[[TensorDictBase], Any]) -> TensorDictReplayBuffer:
+        self._refuse_if_shared("Overwriting entries")
         with self._lock:
             self._version += 1
             change(self._storage[:])
