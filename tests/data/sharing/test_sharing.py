@@ -40,7 +40,11 @@ def checksummed(writer, start, n):
     payload = (number[:, None] * 31 + torch.arange(64) * 7 + writer) % 1009
     total = payload.sum(1) + 5 * number + 11 * writer
     return TensorDict(
-        {"payload": payload, "next": {"number": number, "sum": total}, "writer": torch.full((n,), writer)},
+        {
+            "payload": payload,
+            "next": {"number": number, "sum": total},
+            "writer": torch.full((n,), writer),
+        },
         [n],
     )
 
@@ -103,7 +107,8 @@ def test_four_writers_and_a_sampler_for_a_minute():
     start = time.monotonic()
     written, batches = run_writers(make(), 60.0)
     seconds = time.monotonic() - start
-    print(f"{written / seconds:.0f} rows/s written, {batches * 64 / seconds:.0f} rows/s sampled")
+    # what the run is for
+    print(f"{written / seconds:.0f} rows/s written, {batches * 64 / seconds:.0f} rows/s sampled")  # noqa: T201
 
 
 def extend_once(rb, rows):

@@ -96,7 +96,7 @@ class AssembledBuffer:
         if not shared and self._sharing is not None:
             raise RuntimeError("Other processes may have the buffer: it stays shared.")
         if shared and self._sharing is None:
-            self._sharing = Sharing(self._storage, self._writer, timeout_s)
+            self._sharing = Sharing(self._storage, self._writer, timeout_s, fresh=True)
             self._shared_timeout_s = timeout_s
             self._lock = self._sharing
             self._connect()
@@ -282,7 +282,7 @@ class AssembledBuffer:
         self._lock = threading.RLock()
         if shared:
             timeout_s = self._shared_timeout_s
-            self._sharing = Sharing(self._storage, self._writer, timeout_s, fresh=False)
+            self._sharing = Sharing(self._storage, self._writer, timeout_s)
             self._lock = self._sharing
         self._connect()
 

@@ -57,8 +57,8 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         shared: whether processes that get the buffer, as an argument of `Process`, have the same
             rows: any may write, one samples. Rows are whole always, and a process that dies in a
             write has not written. Needs `LazyMemmapStorage` or
-            `LazyTensorStorage(shared_init=True)`, and a round-robin writer. A copy of a shared
-            buffer is the same buffer.
+            `LazyTensorStorage(shared_init=True)`, and a round-robin writer. `copy.deepcopy` makes a
+            buffer of its own.
         shared_timeout_s: longest wait for the other processes.
         delayed_init: whether parts given as functions are made when the buffer is first used, in
             the process that uses it; by default if `transform_factory` is given.

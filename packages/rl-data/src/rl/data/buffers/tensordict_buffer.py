@@ -138,6 +138,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         with self._lock:
             data = super().__getitem__(index)
             if is_tensor_collection(data) and self._storage.ndim == 1:
+                data = data.copy()  # of a list it is the stored item itself
                 data.set("index", torch.arange(len(self._storage))[index])
         return data
 

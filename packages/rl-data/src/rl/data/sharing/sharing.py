@@ -20,6 +20,8 @@ from rl.data.writers.round_robin import RoundRobinWriter
 
 __all__ = ["Sharing"]
 
+_NUMBERS = "numbers.i64"
+
 
 class Sharing:
     """Keeps a storage and a writer the same in every process that has them.
@@ -32,7 +34,7 @@ class Sharing:
         storage: a `LazyMemmapStorage`, or a `LazyTensorStorage(shared_init=True)`.
         writer: a `RoundRobinWriter` without generation stamps.
         timeout_s: longest wait for the buffer.
-        fresh: whether this process is the first.
+        fresh: whether this process is the first; by default if the storage's folder knows none.
 
     Raises:
         SpecError: storage or writer cannot be shared.
@@ -47,7 +49,7 @@ class Sharing:
     """
 
     def __init__(
-        self, storage: Storage, writer: Writer, timeout_s: float, *, fresh: bool = True
+        self, storage: Storage, writer: Writer, timeout_s: float, *, fresh: bool | None = None
     ) -> None:
         self.storage = _shareable(storage)
         if not isinstance(writer, RoundRobinWriter) or writer.tracks_generations:
@@ -57,12 +59,14 @@ class Sharing:
             )
         self.writer = writer
         folder = self.storage.files.folder
+        if fresh is None:
+            fresh = not (folder / _NUMBERS).exists()
         if fresh:
             _check_folder(self.storage, folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.storage.files.replace = True  # what is there unallocated is what the dead left
         self._undo_folder = folder / "undo"
-        self._numbers = SharedNumbers(folder / "numbers.i64", fresh=fresh)
+        self._numbers = SharedNumbers(folder / _NUMBERS, fresh=fresh)
         self._lock = ProcessLock.of(folder / "lock", timeout_s)
         self._bump = 0
         self._heard_total = 0

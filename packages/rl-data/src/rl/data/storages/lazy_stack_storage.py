@@ -17,8 +17,8 @@ __all__ = ["LazyStackStorage"]
 class LazyStackStorage(ListStorage):
     """Keeps TensorDicts whose entries may differ in shape: text, tokens, whole trajectories.
 
-    What is read is a lazy stack: entries of one shape are stacked when they are asked for, ragged
-    ones are padded or listed by it (`as_padded_tensor`, `as_list`).
+    What is read is a copy, a lazy stack: entries of one shape are stacked when they are asked for,
+    ragged ones are padded or listed by it (`as_padded_tensor`, `as_list`).
 
     Args:
         max_size: capacity, without bound by default.
@@ -55,14 +55,17 @@ class LazyStackStorage(ListStorage):
                 f"`LazyStackStorage` keeps TensorDicts, got a {type(item).__qualname__}. Use "
                 "`ListStorage` for other items."
             )
-        return super()._put(item)
+        # rows of a batch are views of it: who writes it again must not change them
+        return super()._put(item).clone()
 
     def get(self, index: Any) -> TensorDictBase:  # noqa: ANN401
         """Return one item (int) or a lazy stack of items."""
         found = super().get(index)
         if not isinstance(found, list):
-            return found
+            return found.clone()
         if not found:
             raise IndexError("The index names no row: a stack needs one at least.")
         dim = self.stack_dim
-        return lazy_stack(found, dim if dim >= 0 else found[0].ndim + 1 + dim)
+        return lazy_stack(
+            [item.clone() for item in found], dim if dim >= 0 else found[0].ndim + 1 + dim
+        )

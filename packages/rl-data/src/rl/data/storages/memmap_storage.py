@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import tempfile
 import weakref
@@ -85,12 +84,8 @@ class LazyMemmapStorage(LazyTensorStorage):
         files = self.claim_folder()
         return self._create_files(files, data, batched, replace=self.existsok)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> LazyMemmapStorage:
-        """Copy the rows to files of their own, in a temporary folder."""
-        made = LazyMemmapStorage(self.max_size, ndim=self.ndim, checkpointer=self.checkpointer)
-        memo[id(self)] = made
-        made.load_state_dict(copy.copy(self.state_dict()))
-        return made
+    def _sibling(self) -> LazyMemmapStorage:
+        return LazyMemmapStorage(self.max_size, ndim=self.ndim, checkpointer=self.checkpointer)
 
     # --------------------------------------------------------------- saving
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
 from collections.abc import Mapping
@@ -347,6 +348,23 @@ class LazyTensorStorage(TensorStorage):
         vars(self).update(state)
         if allocated:
             self.map_files()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LazyTensorStorage:
+        """Copy the rows, where they are in files to files of their own, in a temporary folder."""
+        if self.files is None:
+            made = type(self).__new__(type(self))
+            memo[id(self)] = made
+            vars(made).update(copy.deepcopy(vars(self), memo))
+            return made
+        made = self._sibling()
+        memo[id(self)] = made
+        made.load_state_dict(self.state_dict())
+        return made
+
+    def _sibling(self) -> LazyTensorStorage:
+        return LazyTensorStorage(
+            self.max_size, ndim=self.ndim, shared_init=True, checkpointer=self.checkpointer
+        )
 
     def map_files(self) -> None:
         """Map the columns that another process created."""
