@@ -15,6 +15,8 @@ ITEMS = [
     TensorDict({"x": torch.ones(2, 3), "y": {"z": torch.zeros(2)}}, [2]),
 ]
 
+BZ2 = {"compression_fn": bz2.compress, "decompression_fn": bz2.decompress}
+
 
 def same(a, b):
     if isinstance(a, torch.Tensor):
@@ -27,9 +29,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("item", ITEMS)
-@pytest.mark.parametrize(
-    "kwargs", [{}, {"compression_fn": bz2.compress, "decompression_fn": bz2.decompress}]
-)
+@pytest.mark.parametrize("kwargs", [{}, BZ2])
 def test_what_is_read_equals_what_was_written(tmp_path, item, kwargs):
     storage, other = (CompressedListStorage(4, **kwargs) for _ in "ab")
     storage.set(0, item)

@@ -63,9 +63,9 @@ def same(a, b):
     keys = set(a.keys(True, True))
     assert keys == set(b.keys(True, True))
     for key in keys:
-        x, y = a[key].contiguous(), b[key].contiguous()
+        x, y = (d[key].reshape(-1).clone(memory_format=torch.contiguous_format) for d in (a, b))
         assert x.dtype == y.dtype
-        assert torch.equal(x.reshape(-1).view(torch.uint8), y.reshape(-1).view(torch.uint8)), key
+        assert torch.equal(x.view(torch.uint8), y.view(torch.uint8)), key
 
 
 def test_each_observation_is_there_once():
@@ -152,14 +152,13 @@ def test_it_is_smaller(tmp_path):
         checkpointer.dumps(storage, tmp_path / name)
         return sum(f.stat().st_size for f in (tmp_path / name).rglob("*") if f.is_file())
 
-    assert size("flat", FlatStorageCheckpointer()) < 0.52 * size(
-        "rows", TensorStorageCheckpointer()
-    )
+    rows = size("rows", TensorStorageCheckpointer())
+    assert size("flat", FlatStorageCheckpointer()) < 0.52 * rows
 
 
 def test_h5_takes_the_arguments_of_h5py(tmp_path):
-    storage = LazyTensorStorage(400)
-    storage.set(range(400), ted([400]))
+    storage = LazyTensorStorage(9000)
+    storage.set(range(9000), ted([9000]))
     for name, kwargs in (("plain", None), ("small", {"compression": "gzip"})):
         H5StorageCheckpointer(checkpoint_file="rows.h5", h5_kwargs=kwargs).dumps(
             storage, tmp_path / name

@@ -84,7 +84,8 @@ def conditional_update(
     columns = _flat_columns(storage)
     values = _checked_patch(columns, patch, len(elements))
     live = (elements >= 0) & (elements < len(storage))
-    live[live.clone()] = writer.generations_of(elements[live]) == generation[live]
+    places = index.reshape(len(elements), -1) if storage.ndim > 1 else elements
+    live[live.clone()] = writer.generations_of(places[live]) == generation[live]
     rejected = None
     wins = live
     if version_key is not None:

@@ -136,8 +136,10 @@ class TensorDictMaxValueWriter(Writer):
                 f"{sorted(map(str, data.keys(True, True)))}. Pass `rank_key=...`."
             )
         count = self.storage.rows_of(data)
+        if not count:
+            return torch.empty(0, dtype=torch.float64)
         flat = rank.detach().to("cpu", torch.float64).reshape(count, -1)
-        reduced = _REDUCTIONS[self.reduction](flat) if count else flat[:, 0]
+        reduced = _REDUCTIONS[self.reduction](flat)
         if reduced.isnan().any():
             raise SpecError(
                 f"`{self.rank_key}` ranks a row NaN, which is neither high nor low. Look for NaN "

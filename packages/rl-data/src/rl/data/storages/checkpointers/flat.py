@@ -137,8 +137,7 @@ def _differ(a: Tensor, b: Tensor) -> Tensor:
     """Return which rows differ in a bit: NaN equals itself, 0.0 is not -0.0."""
     if not a.numel():
         return torch.zeros(len(a), dtype=torch.bool)
-    a, b = (
-        x.cpu().contiguous().reshape(len(x), -1).view(torch.uint8).reshape(len(x), -1)
-        for x in (a, b)
-    )
+    a, b = (x.cpu().reshape(len(x), -1) for x in (a, b))
+    # a clone, since a view as bytes asks for strides that `contiguous` does not give to size 1
+    a, b = (x.clone(memory_format=torch.contiguous_format).view(torch.uint8) for x in (a, b))
     return (a != b).any(1)
