@@ -50,8 +50,8 @@ def test_a_transform_factory_delays_and_the_recipe_is_sent():
         assert not sent.stats()["initialized"]
         sent.extend(TensorDict({"x": torch.ones(3)}, [3]))
         assert sent.sample()["y"].tolist() == [2.0, 2.0]
-    with pytest.raises(AttributeError, match="`extand`"):
-        rb.extand
+    with pytest.raises(AttributeError, match="extand"):
+        rb.extand  # noqa: B018
 
 
 def test_stats():

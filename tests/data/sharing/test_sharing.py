@@ -16,6 +16,7 @@ from rl.data import (
     ListStorage,
     PrioritizedSampler,
     ReplayBuffer,
+    ReplayBufferEnsemble,
     RoundRobinWriter,
     SamplerWithoutReplacement,
     TensorDictMaxValueWriter,
@@ -321,3 +322,14 @@ def test_the_files_go_with_their_maker():
     assert folder.exists(), "a process that only used the buffer removed it"
     del rb
     assert not folder.exists()
+
+
+def test_an_ensemble_of_shared_buffers_hears_too():
+    first = make(sampler=SamplerWithoutReplacement(shuffle=False))
+    second = make()
+    rb = ReplayBufferEnsemble(first, second, sample_from_all=True, batch_size=8)
+    for member in rb[:]._members:
+        in_process(extend_once, member, checksummed(1, 0, 4))
+    batch = rb.sample()
+    assert batch["next", "number"][0].tolist() == [0, 1, 2, 3]
+    assert_whole(batch.flatten())

@@ -39,7 +39,8 @@ class AssembledBuffer:
     _lock: AbstractContextManager[Any]
     _given_dim_extend: int | None
     _prefetch: int
-    _shared_timeout_s: float | None
+    _shared_timeout_s: float
+    _sharing: Sharing | None
 
     def _draw(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
         raise NotImplementedError
@@ -230,8 +231,6 @@ class AssembledBuffer:
             `"utilization"`; of a shared buffer also `"undone_writes"`, those that processes did
             not live to finish. Of a buffer that is not built yet, `"initialized"` alone.
         """
-        if "_recipe" in vars(self):
-            return {"initialized": False}
         size, capacity = len(self), self._storage.max_size  # type: ignore[arg-type]
         queue = 0 if self._prefetcher is None else self._prefetcher.queue_size
         more = {} if self._sharing is None else {"undone_writes": self._sharing.undone}
@@ -250,24 +249,11 @@ class AssembledBuffer:
         if self._prefetcher is not None:
             self._prefetcher.shutdown()
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        # looked up only where there is no such attribute yet: the buffer is built at first use
-        recipe = vars(self).pop("_recipe", None)
-        if recipe is None or (name.startswith("__") and name.endswith("__")):
-            if recipe is not None:
-                self._recipe = recipe
-            raise AttributeError(f"`{type(self).__name__}` has no attribute `{name}`.")
-        self._build(**recipe)
-        return getattr(self, name)
-
-    def _build(self, **recipe: Any) -> None:
-        raise NotImplementedError
-
     def __getstate__(self) -> dict[str, Any]:
         # locks and threads stay behind when a buffer is sent to another process
         left = ("_lock", "_prefetcher", "_iterator", "_sharing")
         state = {key: value for key, value in vars(self).items() if key not in left}
-        if "_recipe" not in state and self._sharing is not None:
+        if self._sharing is not None:
             with self._lock:  # a writer may be in the middle of its change
                 state["_is_shared"] = True
         return state
@@ -275,8 +261,6 @@ class AssembledBuffer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         shared = state.pop("_is_shared", False)
         vars(self).update(state)
-        if "_recipe" in state:
-            return
         self._iterator = None
         self._sharing = None
         self._lock = threading.RLock()
@@ -287,7 +271,5 @@ class AssembledBuffer:
         self._connect()
 
     def __repr__(self) -> str:
-        if "_recipe" in vars(self):
-            return f"{type(self).__name__}(not built yet)"
         parts = f"storage={self._storage}, sampler={self._sampler}, writer={self._writer}"
         return f"{type(self).__name__}({parts}, batch_size={self._batch_size})"

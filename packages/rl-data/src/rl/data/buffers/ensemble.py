@@ -155,6 +155,10 @@ class ReplayBufferEnsemble(ReplayBuffer):
                 member._version += 1
             super().update_priority(index, priority)
 
+    def _draw(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
+        self._hear()
+        return super()._draw(batch_size)
+
     def _annotate(self, data: Any, info: dict[str, Any]) -> Any:  # noqa: ANN401
         if not is_tensor_collection(data) or isinstance(info["index"], list):
             return data

@@ -15,6 +15,7 @@ from rl.core.transform import Compose
 from rl.data.buffers.assembled import AnyTransform, AssembledBuffer
 from rl.data.buffers.batch import batch_dims, check_pinning, pin, stack_index, transpose
 from rl.data.buffers.conditional import ConditionalUpdateResult, conditional_update
+from rl.data.buffers.late import build_late
 from rl.data.buffers.parts import check_size, make_part
 from rl.data.buffers.saved_buffer import SavedBuffer
 from rl.data.samplers.base import Sampler
@@ -127,7 +128,7 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
             "shared": shared,
         }
         if late and not shared:
-            self._recipe = recipe
+            build_late(self, recipe)
         else:
             self._build(**recipe)
 
@@ -191,8 +192,8 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
     def _tell(self, elements: Tensor) -> None:
         """Tell the sampler what was written; of a shared buffer it hears when it draws."""
         if self._sharing is None:
-            dropped = elements.numel() > 0 and int(elements.min()) < 0
-            self._sampler.extend(elements[elements >= 0] if dropped else elements)
+            kept = elements if self._writer.keeps_all else elements[elements >= 0]
+            self._sampler.extend(kept)
 
     def extend(self, data: Any) -> Tensor:  # noqa: ANN401
         """Write a batch of rows.
@@ -322,9 +323,10 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         """
         size = self._size_of_batch(batch_size)
         with self._lock:
-            self._hear()
+            if self._sharing is not None:
+                self._hear()
             if self._prefetcher is None:
-                draw = self._sampler.sample(self._storage, size)
+                draw = self._draw(size)
                 data = self._fetch(draw)
             else:
                 draw, data = self._prefetcher.next(size, self._version)

@@ -90,7 +90,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         with self._lock:
             index = super().extend(data)
             if priority is not None and update_priority is not False:
-                kept = index.reshape(len(index), -1)[:, 0] >= 0
+                kept = slice(None) if self._writer.keeps_all else index >= 0
                 self.update_priority(index[kept], priority[kept])
         return index
 

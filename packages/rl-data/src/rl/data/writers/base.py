@@ -18,6 +18,7 @@ class Writer(ABC):
 
     Attributes:
         writes_index: whether the buffer notes the element numbers in TensorDict samples.
+        keeps_all: whether every row that is given is written.
         tracks_generations: whether `generations_of` tells how often elements were replaced.
 
     Example:
@@ -35,6 +36,7 @@ class Writer(ABC):
     """
 
     writes_index: bool = False
+    keeps_all: bool = True
     tracks_generations: bool = False
 
     def __init__(self) -> None:

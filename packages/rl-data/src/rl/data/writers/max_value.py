@@ -56,6 +56,7 @@ class TensorDictMaxValueWriter(Writer):
     """
 
     writes_index = True
+    keeps_all = False
 
     def __init__(self, rank_key: NestedKey | None = None, reduction: str = "sum") -> None:
         super().__init__()

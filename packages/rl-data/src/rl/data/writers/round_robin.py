@@ -52,9 +52,12 @@ class RoundRobinWriter(Writer):
 
     def add(self, data: Any) -> Tensor:  # noqa: ANN401
         """Write one row at the cursor."""
-        rows, passed = self._next_rows(1, self.storage.max_rows)
-        self.storage.set(rows.start if isinstance(rows, range) else int(rows[0]), data)
-        return self._written(rows, passed)
+        row, passed = self._cursor, 1
+        if self._consumer is not None:
+            rows, passed = self._next_rows(1, self.storage.max_rows)
+            row = int(rows[0])
+        self.storage.set(row, data)
+        return self._written(range(row, row + 1), passed)
 
     def extend(self, data: Any) -> Tensor:  # noqa: ANN401
         """Write rows from the cursor on.
