@@ -23,6 +23,7 @@ from rl.data import (
     TensorDictReplayBuffer,
 )
 from rl.data.storages.columns import Columns
+from rl.data.testing import check_history
 
 # processes that start quickly: the server has imported what they need
 FRESH = multiprocessing.get_context("forkserver")
@@ -333,3 +334,20 @@ def test_an_ensemble_of_shared_buffers_hears_too():
     batch = rb.sample()
     assert batch["next", "number"][0].tolist() == [0, 1, 2, 3]
     assert_whole(batch.flatten())
+
+
+def grid(n):
+    return TensorDict({"x": torch.arange(3 * n).reshape(3, n)}, [3, n])
+
+
+def test_two_dimensions():
+    def build():
+        return TensorDictReplayBuffer(
+            storage=LazyMemmapStorage(30, ndim=2), batch_size=4, shared=True
+        )
+
+    rb = build()
+    in_process(extend_once, rb, grid(4))
+    assert len(rb) == 12, "the other process laid the columns out"
+    assert rb.sample()["index"].shape == (4, 2)
+    check_history(build, grid, [("extend", 6), ("extend", 7), ("sample", 9), ("reload", 0)])

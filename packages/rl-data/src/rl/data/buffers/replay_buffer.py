@@ -388,7 +388,11 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
 
     def __len__(self) -> int:
         if self._sharing is not None:
-            return self._sharing.num_rows * self._storage.inner_size
+            rows = self._sharing.num_rows
+            if rows and not self._storage.num_rows:
+                with self._lock:  # which maps the columns that another process laid out
+                    rows = self._storage.num_rows
+            return rows * self._storage.inner_size
         return self._sampler.available(self._storage)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
