@@ -15,7 +15,7 @@ from rl.core.errors import ShapeError, SpecError
 from rl.data.buffers.replay_buffer import ReplayBuffer
 from rl.data.buffers.tensordict_buffer import TensorDictReplayBuffer
 from rl.data.storages.base import Storage
-from rl.data.storages.tensor_storage import LazyTensorStorage
+from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 
 __all__ = ["OfflineToOnlineReplayBuffer", "prefill_replay_buffer"]
 

@@ -13,8 +13,8 @@ from rl.data.sharing.journal import JournaledColumns
 from rl.data.sharing.numbers import SharedNumbers
 from rl.data.sharing.process_lock import ProcessLock
 from rl.data.storages.base import Storage
+from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 from rl.data.storages.memmap_storage import LazyMemmapStorage
-from rl.data.storages.tensor_storage import LazyTensorStorage
 from rl.data.writers.base import Writer
 from rl.data.writers.round_robin import RoundRobinWriter
 

@@ -15,7 +15,7 @@ from rl.data.storages.base import Checkpointer
 from rl.data.storages.column_files import ColumnFiles, copy_bytes, remove_by_owner
 from rl.data.storages.columns import Columns
 from rl.data.storages.layout import column_names, nest_columns
-from rl.data.storages.tensor_storage import LazyTensorStorage
+from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 
 __all__ = ["LazyMemmapStorage"]
 
@@ -23,7 +23,9 @@ __all__ = ["LazyMemmapStorage"]
 class LazyMemmapStorage(LazyTensorStorage):
     """Columns in files, one per leaf, allocated from the first rows that are written.
 
-    Saving and loading copy from file to file: no row passes through the memory of the process.
+    Saving and loading copy from file to file: no row passes through the memory of the process. Who
+    gets the storage in another process maps the same files; buffers that both write need
+    `shared=True`.
 
     Args:
         max_size: capacity in elements.
