@@ -1,5 +1,4 @@
 import pickle
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +8,10 @@ from rl.core import RLError, Transform
 from rl.data import LazyTensorStorage, TensorDictReplayBuffer
 from rl.data.buffers.chain import BufferChain
 from rl.data.transforms.memory import WriteMemory
+
+
+class Owner:
+    """Stands for a buffer."""
 
 
 class Ordered(WriteMemory):
@@ -25,7 +28,7 @@ class Reads(Transform):
 
 
 def test_what_the_parts_need_is_found_inside_of_others():
-    chain = BufferChain(SimpleNamespace())
+    chain = BufferChain(Owner())
     assert (chain.reads_rows, chain.has_inverse) == (False, False)
     rb = TensorDictReplayBuffer(storage=LazyTensorStorage(3))
     rb.append_transform(Ordered(), invert=True)
@@ -50,7 +53,7 @@ def test_a_copy_has_a_chain_of_its_own():
 
 
 def test_a_failed_write_gives_the_memory_back():
-    chain = BufferChain(SimpleNamespace())
+    chain = BufferChain(Owner())
     chain.append(WriteMemory())
     chain[0].memory = "before"
 

@@ -1,8 +1,11 @@
+import copy
+import pickle
+
 import pytest
 import torch
 
 from rl.core.errors import ShapeError, SpecError
-from rl.data import ListStorage, PrioritizedSampler
+from rl.data import LazyTensorStorage, ListStorage, PrioritizedSampler, ReplayBuffer
 
 
 def make(n=4, capacity=None, **kwargs):
@@ -149,3 +152,18 @@ def test_state_round_trip_draws_the_same():
         draws.append((index, info["priority_weight"]))
     assert torch.equal(draws[0][0], draws[1][0])
     assert torch.equal(draws[0][1], draws[1][1])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda rb: pickle.loads(pickle.dumps(rb))])
+def test_a_copied_buffer_draws_by_its_own_priorities(copied):
+    sampler = PrioritizedSampler(8, alpha=1.0, beta=1.0)
+    rb = copied(ReplayBuffer(storage=LazyTensorStorage(8), sampler=sampler, batch_size=400))
+    rb.extend({"x": torch.arange(4)})
+    rb.update_priority(torch.arange(4), torch.tensor([0.0, 0.0, 2.0, 6.0]))
+    rb = copied(rb)
+    rb.update_priority(torch.tensor([3]), 2.0)
+    batch = rb.sample()
+    assert 120 < (batch["x"] == 3).sum() < 280
+    assert set(batch["x"].tolist()) == {2, 3}
+    rb.update_priority(torch.arange(2), 2.0)
+    assert rb.sample(return_info=True)[1]["priority_weight"].min() == 1.0

@@ -17,11 +17,11 @@ def test_rows_live_in_files(tmp_path):
     storage = LazyMemmapStorage(10, scratch_dir=tmp_path)
     storage.set(range(4), td(4))
     assert (storage.get(torch.tensor([3, 1])) == td(4)[[3, 1]]).all()
-    sizes = sorted(file.stat().st_size for file in tmp_path.iterdir())
+    sizes = sorted(file.stat().st_size for file in tmp_path.glob("*.memmap"))
     assert sizes == [10, 80, 80]
     del storage
     gc.collect()
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.glob("*.memmap"))) == 3
 
 
 def test_files_of_others_are_not_overwritten(tmp_path):

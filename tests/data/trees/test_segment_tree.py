@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +173,14 @@ def test_torchrl_names(cls, dtype):
     assert len(tree) == 10
     assert tree.query(0, 10) == 2.0
     assert tree.capacity >= 10
+
+
+@pytest.mark.parametrize("kind", [SumTree, MinSegmentTreeFp64])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda tree: pickle.loads(pickle.dumps(tree))])
+def test_a_copy_changes_on_its_own(kind, copied):
+    tree = kind(5000)
+    tree[torch.arange(5000)] = torch.ones(5000, dtype=tree.dtype)
+    other = copied(tree)
+    other[torch.tensor([4321])] = torch.tensor([0.5], dtype=tree.dtype)
+    assert other.reduce() == other.query(0, 5000) == (0.5 if kind is not SumTree else 4999.5)
+    assert tree.reduce() == (1.0 if kind is not SumTree else 5000.0)

@@ -82,6 +82,8 @@ class HERReplayBuffer(TensorDictReplayBuffer):
         tensor([3., 3.])
     """
 
+    relabels = True
+
     def __init__(
         self,
         reward_fn: Callable[[TensorDictBase], Tensor],

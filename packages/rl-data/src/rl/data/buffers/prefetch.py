@@ -98,6 +98,11 @@ class Prefetcher:
         self.hits += 1
         return ahead.draw, ahead.fetched.result()
 
+    @property
+    def queue_size(self) -> int:
+        """Number of batches in the making."""
+        return len(self._queue)
+
     def shutdown(self) -> None:
         """Throw the guesses away and end the threads."""
         self._queue.clear()

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from tensordict import is_tensor_collection
-from torch import Tensor, nn
+from tensordict import TensorDictBase, is_tensor_collection
+from tensordict.utils import NestedKey
+from torch import Tensor
 
-from rl.core.transform import Compose, Transform, as_transform
+from rl.data.buffers.assembled import AnyTransform, AssembledBuffer
 from rl.data.buffers.batch import batch_dims, check_pinning, pin, stack_index, transpose
 from rl.data.buffers.chain import BufferChain
-from rl.data.buffers.inverted import Inverted
-from rl.data.buffers.parts import check_parts, check_size, make_part, state_of_parts, take_parts
-from rl.data.buffers.prefetch import Prefetcher
+from rl.data.buffers.conditional import ConditionalUpdateResult, conditional_update
+from rl.data.buffers.late import build_late
+from rl.data.buffers.parts import check_size, make_part
+from rl.data.buffers.saved_buffer import SavedBuffer
 from rl.data.sample_units import SampleUnit, Transition
 from rl.data.samplers.base import Sampler
+from rl.data.samplers.consuming import ConsumingSampler
 from rl.data.samplers.random_sampler import RandomSampler
-from rl.data.storages.base import Storage
-from rl.data.storages.list_storage import ListStorage, stack_items
-from rl.data.storages.saving import apply_rows, read_saved, save_storage
+from rl.data.sharing.sharing import Sharing
+from rl.data.storages.base import Checkpointer, Storage
+from rl.data.storages.list_storage import ListStorage
 from rl.data.writers.base import Writer
 from rl.data.writers.round_robin import RoundRobinWriter
 
 __all__ = ["ReplayBuffer"]
 
-AnyTransform = Transform | nn.Module | Callable[[Any], Any]
 
-
-class ReplayBuffer:
+class ReplayBuffer(AssembledBuffer, SavedBuffer):
     """Keeps data of any kind and hands out batches of it.
 
     Where the rows live is the matter of the storage, which of them make a batch that of the
@@ -54,10 +54,22 @@ class ReplayBuffer:
         dim_extend: dimension of the data along which `extend` grows the buffer, the last of the
             storage's `ndim` by default.
         generator: source of the sampler's random numbers, the global one of torch by default.
+        checkpointer: how `dumps` writes the rows, the storage's own by default.
+        consume_after_n_samples: number of draws after which an element is used up; short for a
+            `ConsumingSampler`.
+        shared: whether processes that get the buffer, as an argument of `Process`, have the same
+            rows: any may write, one samples. Rows are whole always, and a process that dies in a
+            write has not written. Needs `LazyMemmapStorage` or
+            `LazyTensorStorage(shared_init=True)`, and a round-robin writer. `copy.deepcopy` makes a
+            buffer of its own.
+        shared_timeout_s: longest wait for the other processes.
+        delayed_init: whether parts given as functions are made when the buffer is first used, in
+            the process that uses it; by default if `transform_factory` is given.
 
     Raises:
         TypeError: a part is not of its kind.
         ValueError: parts do not fit together.
+        SpecError: storage or writer cannot be shared.
         RuntimeError: `pin_memory` without an accelerator.
 
     Example:
@@ -83,27 +95,75 @@ class ReplayBuffer:
         batch_size: int | None = None,
         dim_extend: int | None = None,
         generator: torch.Generator | None = None,
+        checkpointer: Checkpointer | None = None,
+        consume_after_n_samples: int | None = None,
+        shared: bool = False,
+        shared_timeout_s: float = 30.0,
+        delayed_init: bool | None = None,
     ) -> None:
         if pin_memory:
             check_pinning()
         if transform is not None and transform_factory is not None:
             raise ValueError("Pass `transform` or `transform_factory`, not both.")
+        if consume_after_n_samples is not None:
+            if sampler is not None:
+                raise ValueError("Pass `sampler` or `consume_after_n_samples`, not both.")
+            sampler = ConsumingSampler(consume_after_n_samples)
+        late = transform_factory is not None if delayed_init is None else delayed_init
+        if shared and delayed_init:
+            raise ValueError(
+                "A shared buffer is built before it is sent: leave `delayed_init` out."
+            )
+        self._given_dim_extend = dim_extend
+        self._pin_memory = pin_memory
+        self._checkpointer = checkpointer
+        self._batch_size = None if batch_size is None else check_size("batch_size", batch_size)
+        self._prefetch = check_size("prefetch", prefetch) if prefetch else 0
+        self._shared_timeout_s = shared_timeout_s
+        recipe = {
+            "storage": storage,
+            "sampler": sampler,
+            "sample_unit": sample_unit,
+            "writer": writer,
+            "collate_fn": collate_fn,
+            "transform": transform,
+            "transform_factory": transform_factory,
+            "generator": generator,
+            "shared": shared,
+        }
+        if late and not shared:
+            build_late(self, recipe)
+        else:
+            self._build(**recipe)
+
+    def _build(  # noqa: PLR0913
+        self,
+        *,
+        storage: Any,  # noqa: ANN401
+        sampler: Any,  # noqa: ANN401
+        sample_unit: SampleUnit | None,
+        writer: Any,  # noqa: ANN401
+        collate_fn: Callable[[Any], Any] | None,
+        transform: AnyTransform | None,
+        transform_factory: Callable[[], AnyTransform] | None,
+        generator: torch.Generator | None,
+        shared: bool,
+    ) -> None:
+        """Make the parts and put them together."""
         self._storage = make_part("storage", storage, Storage, ListStorage)
         self._sampler = make_part("sampler", sampler, Sampler, RandomSampler)
         self._sample_unit = make_part("sample_unit", sample_unit, SampleUnit, Transition)
         self._writer = make_part("writer", writer, Writer, self._default_writer())
-        self._custom_collate = collate_fn is not None
-        self._collate = collate_fn if collate_fn is not None else self._default_collate()
-        self._pin_memory = pin_memory
-        self._batch_size = None if batch_size is None else check_size("batch_size", batch_size)
-        self._prefetch = check_size("prefetch", prefetch) if prefetch else 0
-        self._given_dim_extend = dim_extend
+        self._collate = collate_fn or self._storage.default_collate
         self._transform = BufferChain(self)
-        self._lock = threading.RLock()
         # counts changes of rows and priorities: tells prefetched batches that they are stale
         self._version = 0
         self._iterator: Iterator[Any] | None = None
+        self._sharing: Sharing | None = None
+        self._lock = threading.RLock()
         self._connect()
+        if shared:
+            self.share(timeout_s=self._shared_timeout_s)
         self.set_rng(generator)
         made = transform_factory() if transform_factory is not None else transform
         if made is not None:
@@ -112,122 +172,14 @@ class ReplayBuffer:
     def _default_writer(self) -> Callable[[], Writer]:
         return RoundRobinWriter
 
-    def _default_collate(self) -> Callable[[Any], Any] | None:
-        return stack_items if isinstance(self._storage, ListStorage) else None
-
-    def _connect(self) -> None:
-        """Introduce the parts to each other."""
-        self._sampler.prepare(self._storage)
-        self._writer.register_storage(self._storage)
-        self._storage.attach(self)
-        last = self._storage.ndim - 1
-        self._dim_extend = last if self._given_dim_extend is None else self._given_dim_extend
-        if not 0 <= self._dim_extend <= last:
-            raise ValueError(
-                f"`dim_extend` is {self._dim_extend}, the storage has ndim={self._storage.ndim}: "
-                f"expected 0 to {last}. Pass `ndim={self._dim_extend + 1}` to the storage."
-            )
-        self._prefetcher = None
-        if self._prefetch:
-            self._prefetcher = Prefetcher(self._prefetch, self._sampler, self._draw, self._fetch)
-
-    # ----------------------------------------------------------------- parts
-
-    @property
-    def storage(self) -> Storage:
-        """Where the rows live."""
-        return self._storage
-
-    @property
-    def sampler(self) -> Sampler:
-        """Which rows make a batch."""
-        return self._sampler
-
-    @property
-    def writer(self) -> Writer:
-        """Which row a new one replaces."""
-        return self._writer
-
-    @property
-    def transform(self) -> Compose:
-        """The transforms of batches."""
-        return self._transform
-
-    @property
-    def batch_size(self) -> int | None:
-        """Size of a batch unless `sample` is told another."""
-        return self._batch_size
-
-    @property
-    def dim_extend(self) -> int:
-        """Dimension of the data along which the buffer grows."""
-        return self._dim_extend
-
-    @property
-    def write_count(self) -> int:
-        """Number of rows written since the buffer was last emptied."""
-        return self._writer.write_count
-
-    def set_storage(
-        self, storage: Storage, collate_fn: Callable[[Any], Any] | None = None
-    ) -> Storage:
-        """Replace the storage; return the previous one."""
-        with self._lock:
-            previous, self._storage = self._storage, storage
-            self._custom_collate = collate_fn is not None
-            self._collate = collate_fn if collate_fn is not None else self._default_collate()
-            self._reconnect()
-        return previous
-
-    def set_sampler(self, sampler: Sampler) -> Sampler:
-        """Replace the sampler; return the previous one."""
-        with self._lock:
-            previous, self._sampler = self._sampler, sampler
-            sampler.generator = previous.generator
-            self._reconnect()
-        return previous
-
-    def set_writer(self, writer: Writer) -> Writer:
-        """Replace the writer; return the previous one."""
-        with self._lock:
-            previous, self._writer = self._writer, writer
-            self._reconnect()
-        return previous
-
-    def _reconnect(self) -> None:
-        self.shutdown()
-        self._version += 1
-        self._connect()
-
-    def set_rng(self, generator: torch.Generator | None) -> None:
-        """Set the source of the sampler's random numbers."""
-        self._sampler.generator = generator
-
-    def append_transform(self, transform: AnyTransform, *, invert: bool = False) -> ReplayBuffer:
-        """Add a transform after the others.
-
-        Args:
-            transform: a `Transform`, a module or a function, which takes and returns a batch.
-            invert: apply the inverse to batches, and the transform to what is written.
-        """
-        return self.insert_transform(len(self._transform), transform, invert=invert)
-
-    def insert_transform(
-        self, index: int, transform: AnyTransform, *, invert: bool = False
-    ) -> ReplayBuffer:
-        """Add a transform before position `index`; see `append_transform`."""
-        transform = as_transform(transform)
-        with self._lock:
-            self._transform.insert(index, Inverted(transform) if invert else transform)
-        return self
-
     # --------------------------------------------------------------- writing
 
-    def add(self, data: Any) -> int | Tensor:  # noqa: ANN401
+    def add(self, data: Any) -> int | Tensor | None:  # noqa: ANN401
         """Write one row.
 
         Returns:
-            The element's number, or the coordinates of the row's elements with `ndim > 1`.
+            The number of the element, None if the writer does not keep it, or the coordinates of
+            the row's elements if the storage has `ndim > 1`.
 
         Raises:
             MissingKeyError, SpecError, ShapeError: the row differs from the first; nothing changes.
@@ -239,18 +191,28 @@ class ReplayBuffer:
                 self._transform.before_write(self._storage, None)
                 self._version += 1
                 elements = self._writer.add(data)
-            self._sampler.add(elements)
-        return self._public_index(elements) if self._storage.ndim > 1 else int(elements[0])
+            self._tell(elements)
+        if self._storage.ndim > 1:
+            return self._public_index(elements)
+        return None if elements[0] < 0 else int(elements[0])
+
+    def _tell(self, elements: Tensor) -> None:
+        """Tell the sampler what was written; of a shared buffer it hears when it draws."""
+        if self._sharing is None:
+            kept = elements if self._writer.keeps_all else elements[elements >= 0]
+            self._sampler.extend(kept)
 
     def extend(self, data: Any) -> Tensor:  # noqa: ANN401
         """Write a batch of rows.
 
         Returns:
-            The numbers of the elements, `[n]`, or their coordinates, `[n, ndim]`, with `ndim > 1`.
+            The numbers of the elements, `[n]`, -1 of rows that the writer does not keep; their
+            coordinates, `[n, ndim]`, if the storage has `ndim > 1`.
 
         Raises:
             MissingKeyError, SpecError, ShapeError: the rows differ from the first rows, or are more
-                than the buffer has room for; the buffer is unchanged.
+                than the buffer has room for; the buffer is unchanged. (A writer that ranks rows
+                takes any number.)
         """
         with self._lock:
             with self._transform.writing():
@@ -260,7 +222,7 @@ class ReplayBuffer:
                 self._transform.before_write(self._storage, data)
                 self._version += 1
                 elements = self._writer.extend(data)
-            self._sampler.extend(elements)
+            self._tell(elements)
             return self._public_index(elements)
 
     def _inverse(self, data: Any) -> Any:  # noqa: ANN401
@@ -283,6 +245,8 @@ class ReplayBuffer:
             self._storage.empty()
             self._sampler.empty()
             self._transform.forget()
+            if self._sharing is not None:
+                self._sharing.replaced(heard=True)
 
     def update_priority(self, index: Any, priority: Tensor | float) -> None:  # noqa: ANN401
         """Set priorities.
@@ -295,15 +259,60 @@ class ReplayBuffer:
             ShapeError, SpecError, IndexError: see `PrioritizedSampler.update_priority`.
         """
         with self._lock:
+            self._hear()
             self._version += 1
             elements = self._storage.ravel(index)
             self._sampler.update_priority(elements, priority, storage=self._storage)
 
     def mark_update(self, index: Any) -> None:  # noqa: ANN401
         """Tell the sampler that elements were overwritten in place."""
+        self._refuse_if_shared("Overwriting in place")
         with self._lock:
             self._version += 1
             self._sampler.mark_update(self._storage.ravel(index), storage=self._storage)
+
+    def update_if_present(
+        self,
+        *,
+        index: Tensor,
+        generation: Tensor,
+        patch: Mapping[NestedKey, Tensor] | TensorDictBase,
+        version_key: NestedKey | None = None,
+        version: int | Tensor | None = None,
+        require_newer: bool = False,
+    ) -> ConditionalUpdateResult:
+        """Overwrite entries of elements that are still those that were sampled.
+
+        An index is a place, whose data may be replaced between a sample and the answer to it; its
+        generation tells. Everything is checked before anything is written.
+
+        Args:
+            index: places, as in a sample.
+            generation: `"index_generation"` of the sample.
+            patch: entries to write, `[n, ...]` each.
+            version_key: entry with one number per element; where it wins against `version`, the
+                element keeps its data, else it becomes `version`.
+            version: one for all, or one per element.
+            require_newer: whether equal versions lose.
+
+        Raises:
+            RuntimeError: the writer does not track generations, or the buffer is shared.
+            SpecError, ShapeError, MissingKeyError: the patch does not fit the storage.
+            ValueError: `version_key` and `version` do not come together, or it is in the patch.
+        """
+        self._refuse_if_shared("Updating in place")
+        with self._lock:
+            self._version += 1
+            return conditional_update(
+                self._storage,
+                self._writer,
+                index,
+                generation,
+                patch,
+                version_key=version_key,
+                version=version,
+                require_newer=require_newer,
+            )
 
     # -------------------------------------------------------------- sampling
 
@@ -321,12 +330,17 @@ class ReplayBuffer:
         """
         size = self._size_of_batch(batch_size)
         with self._lock:
+            if self._sharing is not None:
+                self._hear()
             if self._prefetcher is None:
                 draw = self._draw(size)
                 data = self._fetch(draw)
             else:
                 draw, data = self._prefetcher.next(size, self._version)
-            info = {"index": draw[0], **draw[1]}
+            index, told = draw
+            info = {"index": index, **told}
+            if self._writer.tracks_generations:
+                info["index_generation"] = self._writer.generations_of(index)
             data = self._annotate(data, info)
             held = self._transform.reads_rows  # run it before another thread writes
             if held:
@@ -383,7 +397,13 @@ class ReplayBuffer:
     # ----------------------------------------------------------------- rows
 
     def __len__(self) -> int:
-        return len(self._storage)
+        if self._sharing is not None:
+            rows = self._sharing.num_rows
+            if rows and not self._storage.num_rows:
+                with self._lock:  # which maps the columns that another process laid out
+                    rows = self._storage.num_rows
+            return rows * self._storage.inner_size
+        return self._sampler.available(self._storage)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
         """Return rows, transformed as batches are.
@@ -393,9 +413,9 @@ class ReplayBuffer:
         """
         with self._lock:
             data = self._storage[index]
-            if len(self._transform) and is_tensor_collection(data):
-                data = data.clone()  # a slice is a view, which a transform may change in place
-            if isinstance(index, slice) and isinstance(self._storage, ListStorage):
+            if (len(self._transform) or self._sharing is not None) and is_tensor_collection(data):
+                data = data.clone()  # a view, which transforms and others may change
+            if isinstance(index, slice) and isinstance(data, list):
                 data = data if self._collate is None else self._collate(data)
             if self._dim_extend and batch_dims(data) > self._dim_extend:
                 data = transpose(data, self._dim_extend)
@@ -412,9 +432,10 @@ class ReplayBuffer:
             IndexError, MissingKeyError, SpecError, ShapeError: index or data do not fit; the buffer
                 is unchanged.
         """
+        self._refuse_if_shared("Overwriting rows")
         with self._lock:
             self._transform.check_unordered("buffer[index] = ...")
-            numbers = torch.arange(len(self))
+            numbers = torch.arange(len(self._storage))
             if self._storage.ndim > 1:
                 numbers = numbers.reshape(self._storage.num_rows, *self._storage.inner_shape)
             elements = numbers[index].reshape(-1)
@@ -424,83 +445,3 @@ class ReplayBuffer:
             self._version += 1
             self._storage[index] = data
             self._sampler.mark_update(elements, storage=self._storage)
-
-    # ---------------------------------------------------------------- saving
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the whole state; its tensors share memory with the buffer.
-
-        Loaded into a buffer of the same parts, the state makes every later write and draw equal.
-        The random state is included if a `generator` was given.
-        """
-        with self._lock:
-            return {**state_of_parts(self), "_storage": self._storage.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state that `state_dict` returned.
-
-        Raises:
-            CheckpointError: the parts are not of the saved kinds.
-            SpecError: the storage has another layout or capacity.
-        """
-        with self._lock:
-            check_parts(self, state_dict)
-            self._storage.load_state_dict(state_dict["_storage"])
-            self._take_parts(state_dict)
-
-    def dumps(self, path: str | os.PathLike[str]) -> None:
-        """Save the buffer to a folder: rows as memory maps, the rest as JSON and safetensors.
-
-        A kill at any moment leaves the save that was there before, or this one.
-
-        Raises:
-            CheckpointError: an item of a `ListStorage` is of a kind that cannot be saved.
-        """
-        with self._lock:
-            save_storage(path, self._storage, state_of_parts(self))
-
-    def loads(self, path: str | os.PathLike[str]) -> None:
-        """Load what `dumps` saved into this buffer, which must have the same parts.
-
-        Everything is verified before the buffer changes.
-
-        Raises:
-            CheckpointError: a file is missing, damaged or foreign (the message names it), or the
-                parts are not of the saved kinds.
-        """
-        with self._lock:
-            saved = read_saved(path, self._storage)
-            check_parts(self, saved["rest"])
-            apply_rows(path, self._storage, saved)
-            self._take_parts(saved["rest"])
-
-    save = dump = dumps
-    load = loads
-
-    def _take_parts(self, state: dict[str, Any]) -> None:
-        self._version += 1
-        take_parts(self, state)
-        self._batch_size = state["_batch_size"]
-
-    # ------------------------------------------------------------- the object
-
-    def shutdown(self) -> None:
-        """End the prefetch threads; they start again when needed."""
-        if self._prefetcher is not None:
-            self._prefetcher.shutdown()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # locks and threads stay behind when a buffer is sent to another process
-        left = ("_lock", "_prefetcher", "_iterator")
-        return {key: value for key, value in vars(self).items() if key not in left}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._lock = threading.RLock()
-        self._iterator = None
-        self._transform.bind(self)
-        self._connect()
-
-    def __repr__(self) -> str:
-        parts = f"storage={self._storage}, sampler={self._sampler}, writer={self._writer}"
-        return f"{type(self).__name__}({parts}, batch_size={self._batch_size})"

@@ -57,7 +57,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
     def _default_writer(self) -> Callable[[], Writer]:
         return TensorDictRoundRobinWriter
 
-    def add(self, data: TensorDictBase) -> int | Tensor:
+    def add(self, data: TensorDictBase) -> int | Tensor | None:
         """Write one row; see `ReplayBuffer.add`.
 
         Raises:
@@ -66,7 +66,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         data, priority = self._split(data, self._storage.ndim - 1)
         with self._lock:
             index = super().add(data)
-            if priority is not None:
+            if priority is not None and index is not None:
                 self.update_priority(torch.as_tensor(index), priority)
         return index
 
@@ -94,7 +94,8 @@ class TensorDictReplayBuffer(ReplayBuffer):
         with self._lock:
             index = super().extend(data)
             if priority is not None and update_priority is not False:
-                self.update_priority(index, priority)
+                kept = slice(None) if self._writer.keeps_all else index >= 0
+                self.update_priority(index[kept], priority[kept])
         return index
 
     def _split(self, data: Any, batch_dims: int) -> tuple[Any, Tensor | None]:  # noqa: ANN401
@@ -110,9 +111,17 @@ class TensorDictReplayBuffer(ReplayBuffer):
         if self._sampler.uses_priority:
             priority = data.get(self.priority_key, None)
             if priority is not None:
+                self._refuse_priority_if_shared()
                 own.append(self.priority_key)
                 priority = self._by_element(priority, batch_dims)
         return (data.exclude(*own) if own else data), priority
+
+    def _refuse_priority_if_shared(self) -> None:
+        if self._sharing is not None:
+            raise RuntimeError(
+                f"`{self.priority_key}` in rows written to a shared buffer does not reach the "
+                "process that samples. Drop it; set priorities there with `update_priority`."
+            )
 
     def _by_element(self, priority: Tensor, batch_dims: int) -> Tensor:
         if batch_dims == self._storage.ndim and self._dim_extend:
@@ -132,11 +141,11 @@ class TensorDictReplayBuffer(ReplayBuffer):
         storage = self._storage
         if not is_tensor_collection(data) or (storage.ndim > 1 and not self._transform.reads_rows):
             return data
-        numbers = torch.arange(len(self)).reshape(storage.num_rows, *storage.inner_shape)[index]
+        numbers = torch.arange(len(storage)).reshape(storage.num_rows, *storage.inner_shape)[index]
         noted = stack_index(storage.unravel(numbers))
         if self._dim_extend and numbers.ndim > self._dim_extend:
             noted = noted.transpose(0, self._dim_extend)
-        return data.set("index", noted)
+        return data.copy().set("index", noted)  # of a list it is the stored item itself
 
     def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
         """Overwrite rows; the sampler treats them as new."""
@@ -181,6 +190,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
         return self._in_place(lambda rows: rows.update_(data))
 
     def _in_place(self, change: Callable[[TensorDictBase], Any]) -> TensorDictReplayBuffer:
+        self._refuse_if_shared("Overwriting entries")
         with self._lock:
             self._version += 1
             change(self._storage[:])

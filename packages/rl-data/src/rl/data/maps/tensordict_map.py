@@ -15,8 +15,8 @@ from rl.core.errors import ShapeError
 from rl.data.maps.query import QueryModule
 from rl.data.maps.tensor_map import TensorMap
 from rl.data.storages.base import Storage
+from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 from rl.data.storages.list_storage import ListStorage, stack_items
-from rl.data.storages.tensor_storage import LazyTensorStorage
 
 __all__ = ["TensorDictMap"]
 

@@ -23,6 +23,7 @@ class Sampler(ABC):
         ran_out: whether the last batch ended a pass over the data; iteration over a buffer stops
             there. Always False for samplers that draw with replacement.
         uses_priority: whether `update_priority` has an effect.
+        consumes: whether drawing uses elements up, which the writer then writes again.
         generator: source of random numbers; the global one of torch if None.
 
     Example:
@@ -38,6 +39,7 @@ class Sampler(ABC):
 
     ran_out: bool = False
     uses_priority: bool = False
+    consumes: bool = False
     generator: torch.Generator | None = None
 
     @abstractmethod
@@ -57,6 +59,10 @@ class Sampler(ABC):
         Raises:
             ValueError: it cannot.
         """
+
+    def available(self, storage: Storage) -> int:
+        """Return how many elements can be drawn."""
+        return len(storage)
 
     def add(self, index: Tensor) -> None:
         """Hear that one element was written."""

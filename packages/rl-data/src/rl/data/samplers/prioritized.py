@@ -224,6 +224,13 @@ class PrioritizedSampler(Sampler):
 
     # ----------------------------------------------------------------- state
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_least"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._least = LeastLeaf(self._sum_tree.numbers)
+
     def empty(self) -> None:
         """Forget every priority."""
         self._sum_tree.clear()

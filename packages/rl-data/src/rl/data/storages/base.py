@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,38 @@ from torch import Tensor
 
 from rl.core.errors import SpecError
 
-__all__ = ["Storage"]
+__all__ = ["Checkpointer", "Storage"]
+
+
+class Checkpointer(Protocol):
+    """What saving asks of a storage checkpointer; see `StorageCheckpointerBase`."""
+
+    format: str
+
+    def write(self, storage: Storage, folder: Path) -> dict[str, Any]:
+        """Write the rows to files in `folder`; return all else as plain values."""
+
+    def check(self, storage: Storage, described: dict[str, Any]) -> None:
+        """Raise unless `read` can take what `write` returned."""
+
+    def read(self, storage: Storage, folder: Path, described: dict[str, Any]) -> None:
+        """Replace the rows with those in `folder`."""
+
+
+class _Own:
+    """Saves a storage by its own methods."""
+
+    format = "rows"
+
+    def write(self, storage: Storage, folder: Path) -> dict[str, Any]:
+        storage.write_rows(folder)
+        return storage.describe()
+
+    def check(self, storage: Storage, described: dict[str, Any]) -> None:
+        storage.check_description(described)
+
+    def read(self, storage: Storage, folder: Path, described: dict[str, Any]) -> None:
+        storage.read_rows(folder, described)
 
 
 class HasNewest(Protocol):
@@ -46,6 +77,7 @@ class Storage(ABC):
 
     Args:
         max_size: capacity in elements.
+        checkpointer: how the rows are saved, by the storage's own methods by default.
 
     Raises:
         ValueError: `max_size` is not positive.
@@ -59,11 +91,14 @@ class Storage(ABC):
     """
 
     _writer = _Link()
+    # turns what `get` returns into a batch; None where it is one
+    default_collate: Callable[[Any], Any] | None = None
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, checkpointer: Checkpointer | None = None) -> None:
         if max_size <= 0:
             raise ValueError(f"`max_size` is {max_size}, expected a positive number of rows.")
         self.max_size = int(max_size)
+        self.checkpointer: Checkpointer = _Own() if checkpointer is None else checkpointer
         self.ndim = 1
         self._rows = 0
 

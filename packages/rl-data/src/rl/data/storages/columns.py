@@ -38,6 +38,7 @@ class Columns:
         self.inner = tensors[0].shape[1:row_dims]
         self.device = tensors[0].device
         self._row_dims = row_dims
+        self.inner_dims = row_dims - 1
         self._tails = [tensor.shape[1:] for tensor in tensors]
         self._flat = [t if row_dims == 1 else t.flatten(0, row_dims - 1) for t in tensors]
         # numpy gathers rows two to three times as fast as torch; it lacks bfloat16

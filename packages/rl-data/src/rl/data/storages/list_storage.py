@@ -12,9 +12,37 @@ from tensordict import is_tensor_collection
 from torch import Tensor
 
 from rl.core.errors import ShapeError
-from rl.data.storages.base import Storage
+from rl.data.storages.base import Checkpointer, Storage
 
 __all__ = ["ListStorage", "stack_items"]
+
+
+def stack_items(items: list[Any]) -> Any:  # noqa: ANN401
+    """Stack a list of alike items: the default `collate_fn` over a `ListStorage`.
+
+    Tensors and TensorDicts are stacked, numbers become a tensor, dicts and tuples are stacked part
+    by part; items of other or of mixed kinds stay a list.
+
+    Example:
+        >>> stack_items([{"x": 1}, {"x": 2}])
+        {'x': tensor([1, 2])}
+    """
+    if not items:
+        return items
+    first = items[0]
+    if any(type(item) is not type(first) for item in items):
+        return items
+    if isinstance(first, Tensor) or is_tensor_collection(first):
+        return torch.stack(items)
+    if isinstance(first, np.ndarray):
+        return torch.from_numpy(np.stack(items))
+    if isinstance(first, bool | int | float):
+        return torch.tensor(items)
+    if isinstance(first, Mapping) and all(item.keys() == first.keys() for item in items):
+        return {key: stack_items([item[key] for item in items]) for key in first}
+    if type(first) in (tuple, list) and all(len(item) == len(first) for item in items):
+        return type(first)(stack_items(list(parts)) for parts in zip(*items, strict=True))
+    return items
 
 
 class ListStorage(Storage):
@@ -23,6 +51,7 @@ class ListStorage(Storage):
     Args:
         max_size: capacity, 1000 by default.
         device: if given, tensors and TensorDicts are moved there on writing.
+        checkpointer: how the items are saved, as JSON and safetensors by default.
 
     Example:
         >>> storage = ListStorage(3)
@@ -31,8 +60,16 @@ class ListStorage(Storage):
         (2, {'b': 1})
     """
 
-    def __init__(self, max_size: int = 1000, *, device: str | torch.device | None = None) -> None:
-        super().__init__(max_size)
+    default_collate = staticmethod(stack_items)
+
+    def __init__(
+        self,
+        max_size: int = 1000,
+        *,
+        device: str | torch.device | None = None,
+        checkpointer: Checkpointer | None = None,
+    ) -> None:
+        super().__init__(max_size, checkpointer)
         self.device = None if device is None else torch.device(device)
         self._items: list[Any] = []
 
@@ -63,8 +100,10 @@ class ListStorage(Storage):
                     f"{self.max_size} rows."
                 )
             end = max(end, position + 1)
-        for position, item in zip(positions, items, strict=True):
-            self._items[position : position + 1] = [self._put(item)]
+        # all are prepared before one is written: preparing may raise
+        put = [self._put(item) for item in items]
+        for position, item in zip(positions, put, strict=True):
+            self._items[position : position + 1] = [item]
         self._rows = len(self._items)
 
     def _put(self, item: Any) -> Any:  # noqa: ANN401
@@ -72,15 +111,18 @@ class ListStorage(Storage):
             return item.to(self.device)
         return item
 
+    def _take(self, item: Any) -> Any:  # noqa: ANN401
+        return item
+
     def get(self, index: Any) -> Any:  # noqa: ANN401
         """Return one item (int) or a list of items."""
         if isinstance(index, int):
-            return self._items[index]
+            return self._take(self._items[index])
         if isinstance(index, slice):
-            return self._items[index]
+            return [self._take(item) for item in self._items[index]]
         if isinstance(index, Tensor) and index.ndim == 0:
-            return self._items[int(index)]
-        return [self._items[i] for i in _positions(index, len(self._items))]
+            return self._take(self._items[int(index)])
+        return [self._take(self._items[i]) for i in _positions(index, len(self._items))]
 
     def rows_of(self, data: Any) -> int:  # noqa: ANN401
         """Return the number of items in `data`."""
@@ -139,31 +181,3 @@ def _positions(index: Any, length: int) -> list[int]:  # noqa: ANN401
         index = index.nonzero()[:, 0]
     positions = index.reshape(-1).tolist()
     return [i + length if i < 0 else i for i in positions]
-
-
-def stack_items(items: list[Any]) -> Any:  # noqa: ANN401
-    """Stack a list of alike items: the default `collate_fn` over a `ListStorage`.
-
-    Tensors and TensorDicts are stacked, numbers become a tensor, dicts and tuples are stacked part
-    by part; items of other or of mixed kinds stay a list.
-
-    Example:
-        >>> stack_items([{"x": 1}, {"x": 2}])
-        {'x': tensor([1, 2])}
-    """
-    if not items:
-        return items
-    first = items[0]
-    if any(type(item) is not type(first) for item in items):
-        return items
-    if isinstance(first, Tensor) or is_tensor_collection(first):
-        return torch.stack(items)
-    if isinstance(first, np.ndarray):
-        return torch.from_numpy(np.stack(items))
-    if isinstance(first, bool | int | float):
-        return torch.tensor(items)
-    if isinstance(first, Mapping) and all(item.keys() == first.keys() for item in items):
-        return {key: stack_items([item[key] for item in items]) for key in first}
-    if type(first) in (tuple, list) and all(len(item) == len(first) for item in items):
-        return type(first)(stack_items(list(parts)) for parts in zip(*items, strict=True))
-    return items

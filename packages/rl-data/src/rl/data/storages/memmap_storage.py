@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import weakref
 from pathlib import Path
 from typing import Any
 
 import torch
-from tensordict import MemoryMappedTensor
-from torch import Tensor
+from tensordict import TensorDict
 
-from rl.data.storages.columns import Columns, analyse, tails_of
-from rl.data.storages.tensor_storage import LazyTensorStorage
+from rl.data.storages.base import Checkpointer
+from rl.data.storages.column_files import ColumnFiles, copy_bytes, remove_by_owner
+from rl.data.storages.columns import Columns
+from rl.data.storages.layout import column_names, nest_columns
+from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 
 __all__ = ["LazyMemmapStorage"]
 
@@ -22,14 +23,20 @@ __all__ = ["LazyMemmapStorage"]
 class LazyMemmapStorage(LazyTensorStorage):
     """Columns in files, one per leaf, allocated from the first rows that are written.
 
+    Saving and loading copy from file to file: no row passes through the memory of the process. Who
+    gets the storage in another process maps the same files; buffers that both write need
+    `shared=True`.
+
     Args:
         max_size: capacity in elements.
         scratch_dir: folder of the files; a temporary one by default.
         device: device of the rows that are read: `"cpu"`, as the files are.
         ndim: as in `LazyTensorStorage`.
         existsok: whether files in `scratch_dir` may be overwritten.
+        shared_init: taken for its callers' sake: the files can always be shared.
         auto_cleanup: whether the files are removed with the storage; by default those in a
             temporary folder are, those in `scratch_dir` stay.
+        checkpointer: how the rows are saved, as memory maps by default.
 
     Raises:
         ValueError: `device` is not the CPU.
@@ -50,50 +57,60 @@ class LazyMemmapStorage(LazyTensorStorage):
         device: str | torch.device = "cpu",
         ndim: int = 1,
         existsok: bool = False,
+        shared_init: bool = False,
         auto_cleanup: bool | None = None,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         if torch.device(device).type != "cpu":
             raise ValueError(
                 f"`device` is {device}, but memory maps are on the CPU. Move samples with "
                 "`rb.append_transform(lambda td: td.to(device))`."
             )
-        super().__init__(max_size, device="cpu", ndim=ndim)
+        super().__init__(max_size, device="cpu", ndim=ndim, checkpointer=checkpointer)
         self.scratch_dir = None if scratch_dir is None else Path(scratch_dir)
         self.existsok = existsok
         self.auto_cleanup = scratch_dir is None if auto_cleanup is None else auto_cleanup
+        if shared_init:
+            self.claim_folder()
+
+    def claim_folder(self) -> ColumnFiles:
+        """Settle where the files will be, which processes that share them must know."""
+        if self.files is None:
+            folder = self.scratch_dir or Path(tempfile.mkdtemp(prefix="rl-buffer-"))
+            self.files = ColumnFiles(folder)
+            if self.auto_cleanup:
+                weakref.finalize(self, remove_by_owner, folder, os.getpid())
+        return self.files
 
     def _allocate(self, data: Any, batched: bool) -> Columns:  # noqa: ANN401
-        structure, leaves = analyse(data, batched, self.ndim)
-        max_rows = self._rows_for(data, batched)
-        # numbered, since the keys ("a", "b") and "a.b" would share a name
-        names = ["-".join(path).replace(os.sep, "-") or "data" for path in structure.paths()]
-        files = [f"{i:02d}-{name}" for i, name in enumerate(names)]
-        folder = self._folder(files)
-        tensors = [
-            _map_file(folder / f"{name}.memmap", (max_rows, *tail), leaf.dtype)
-            for name, tail, leaf in zip(files, tails_of(leaves, batched), leaves, strict=True)
-        ]
-        return Columns(structure, tensors, self.ndim)
+        files = self.claim_folder()
+        return self._create_files(files, data, batched, replace=self.existsok)
 
-    def _folder(self, files: list[str]) -> Path:
-        if self.scratch_dir is None:
-            folder = Path(tempfile.mkdtemp(prefix="rl-buffer-"))
-        else:
-            folder = self.scratch_dir
-            taken = [name for name in files if (folder / f"{name}.memmap").exists()]
-            if taken and not self.existsok:
-                raise FileExistsError(
-                    f"`{folder}` already holds `{taken[0]}.memmap`. Pass another `scratch_dir`, or "
-                    "`existsok=True` to overwrite it."
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-        if self.auto_cleanup:
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
+    def _sibling(self) -> LazyMemmapStorage:
+        return LazyMemmapStorage(self.max_size, ndim=self.ndim, checkpointer=self.checkpointer)
 
+    # --------------------------------------------------------------- saving
 
-def _map_file(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    path.unlink(missing_ok=True)
-    mapped = MemoryMappedTensor.empty(shape, dtype=dtype, filename=str(path))
-    # a plain tensor on the same memory: the subclass costs on every operation
-    return mapped.as_subclass(Tensor)
+    def write_rows(self, folder: Path) -> None:
+        """Copy the rows in use to the memory maps of a TensorDict (`TensorDict.load_memmap`)."""
+        if self._columns is None or not self._rows:
+            return
+        made = self._snapshot().memmap_like(str(folder))
+        sources = self._filled_files().files
+        for name, source in zip(column_names(self._columns), sources, strict=True):
+            tensor = made.get(name)
+            copy_bytes(source, Path(tensor.filename), tensor.numel() * tensor.element_size())
+
+    def read_rows(self, folder: Path, described: dict[str, Any]) -> None:
+        """Copy the files that `write_rows` wrote over those of the storage."""
+        self._rows = 0
+        if not described["rows"]:
+            return
+        saved = TensorDict.load_memmap(str(folder))
+        if self._columns is None:
+            self._columns = self._allocate(nest_columns(saved, described["layout"]), True)
+        targets = self._filled_files().files
+        for name, target in zip(column_names(self._columns), targets, strict=True):
+            tensor = saved.get(name)
+            copy_bytes(Path(tensor.filename), target, tensor.numel() * tensor.element_size())
+        self._rows = described["rows"]

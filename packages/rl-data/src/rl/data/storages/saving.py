@@ -11,7 +11,7 @@ from typing import Any
 
 from rl.core.checkpoint.files import load_state, save_state
 from rl.core.errors import CheckpointError, RLError
-from rl.data.storages.base import Storage
+from rl.data.storages.base import Checkpointer, Storage
 
 __all__ = ["apply_rows", "load_storage", "read_saved", "save_storage"]
 
@@ -19,7 +19,11 @@ _VERSION = 1
 
 
 def save_storage(
-    path: str | os.PathLike[str], storage: Storage, rest: dict[str, Any] | None = None
+    path: str | os.PathLike[str],
+    storage: Storage,
+    rest: dict[str, Any] | None = None,
+    *,
+    checkpointer: Checkpointer | None = None,
 ) -> None:
     """Write a storage, and the state of what belongs to it, to the folder `path`.
 
@@ -30,20 +34,23 @@ def save_storage(
         path: the folder, created if need be; an earlier save in it is replaced.
         storage: what to write.
         rest: further state, of kinds that `rl.core.checkpoint` holds.
+        checkpointer: how the rows are written, the storage's own by default.
 
     Raises:
         CheckpointError: an item or a state is of a kind that cannot be saved.
     """
     path = Path(path)
+    checkpointer = storage.checkpointer if checkpointer is None else checkpointer
     rows = path / f"rows-{secrets.token_hex(8)}"
     rows.mkdir(parents=True)
     try:
-        storage.write_rows(rows)
+        described = checkpointer.write(storage, rows)
         state = {
             "buffer_version": _VERSION,
+            "format": checkpointer.format,
             "rows": rows.name,
             "files": _digests(rows),
-            "storage": storage.describe(),
+            "storage": described,
             "rest": rest or {},
         }
         save_state(path, state)
@@ -55,8 +62,15 @@ def save_storage(
             shutil.rmtree(stale, ignore_errors=True)
 
 
-def read_saved(path: str | os.PathLike[str], storage: Storage) -> dict[str, Any]:
+def read_saved(
+    path: str | os.PathLike[str], storage: Storage, *, checkpointer: Checkpointer | None = None
+) -> dict[str, Any]:
     """Read and verify what `save_storage` wrote, without changing `storage`.
+
+    Args:
+        path: the folder.
+        storage: what takes the rows.
+        checkpointer: how they were written, the storage's own by default.
 
     Returns:
         The saved state, for `apply_rows`; its `"rest"` is the further state.
@@ -65,6 +79,7 @@ def read_saved(path: str | os.PathLike[str], storage: Storage) -> dict[str, Any]
         CheckpointError: a file is missing, damaged or foreign, or `storage` cannot take the rows.
     """
     path = Path(path)
+    checkpointer = storage.checkpointer if checkpointer is None else checkpointer
     state = load_state(path)
     if not isinstance(state, dict) or "buffer_version" not in state:
         raise CheckpointError(f"`{path}` holds a state, but not that of a buffer.")
@@ -73,29 +88,43 @@ def read_saved(path: str | os.PathLike[str], storage: Storage) -> dict[str, Any]
             f"`{path}`: field `buffer_version` is {state['buffer_version']}, this rl-data reads up "
             f"to {_VERSION}. `pip install --upgrade rl-data`."
         )
+    if state.get("format", "rows") != checkpointer.format:
+        raise CheckpointError(
+            f"`{path}`: field `format` is {state['format']!r}, expected {checkpointer.format!r}. "
+            "Build the storage with the `checkpointer=` it was saved with."
+        )
     rows = path / state["rows"]
     for name, (size, digest) in state["files"].items():
         _verify(rows / name, size, digest)
     try:
-        storage.check_description(state["storage"])
+        checkpointer.check(storage, state["storage"])
     except RLError as error:
         raise CheckpointError(f"`{path}`: field `storage`: {error}") from error
     return state
 
 
-def apply_rows(path: str | os.PathLike[str], storage: Storage, state: dict[str, Any]) -> None:
+def apply_rows(
+    path: str | os.PathLike[str],
+    storage: Storage,
+    state: dict[str, Any],
+    *,
+    checkpointer: Checkpointer | None = None,
+) -> None:
     """Replace the rows of `storage` with those that `read_saved` verified."""
-    storage.read_rows(Path(path) / state["rows"], state["storage"])
+    checkpointer = storage.checkpointer if checkpointer is None else checkpointer
+    checkpointer.read(storage, Path(path) / state["rows"], state["storage"])
 
 
-def load_storage(path: str | os.PathLike[str], storage: Storage) -> dict[str, Any]:
+def load_storage(
+    path: str | os.PathLike[str], storage: Storage, *, checkpointer: Checkpointer | None = None
+) -> dict[str, Any]:
     """Replace the rows of `storage` with the saved ones and return the further state.
 
     Raises:
         CheckpointError: as `read_saved`; `storage` is unchanged.
     """
-    state = read_saved(path, storage)
-    apply_rows(path, storage, state)
+    state = read_saved(path, storage, checkpointer=checkpointer)
+    apply_rows(path, storage, state, checkpointer=checkpointer)
     return state["rest"]
 
 

@@ -1,4 +1,4 @@
-"""Storages of columns in memory: around given tensors, or allocated from the first rows."""
+"""Columns around given tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from tensordict import NestedKey, TensorDict, is_tensor_collection
 from torch import Tensor
 
 from rl.core.errors import ShapeError, SpecError
-from rl.data.storages.base import Storage
-from rl.data.storages.columns import Columns, analyse, tails_of
+from rl.data.storages.base import Checkpointer, Storage
+from rl.data.storages.columns import Columns, analyse
+from rl.data.storages.layout import column_names, layout_of, nest_columns
 
-__all__ = ["LazyTensorStorage", "TensorStorage"]
+__all__ = ["TensorStorage"]
 
 
 class TensorStorage(Storage):
@@ -28,6 +29,7 @@ class TensorStorage(Storage):
         device: moved there if given.
         ndim: number of leading dimensions that number elements: `storage` of shape `[T, B]` holds
             `T` elements with `ndim=1` and `T * B` with `ndim=2`.
+        checkpointer: how the rows are saved, as memory maps by default.
 
     Raises:
         ShapeError: the leaves differ in their leading dimensions.
@@ -46,6 +48,7 @@ class TensorStorage(Storage):
         *,
         device: str | torch.device | None = None,
         ndim: int = 1,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         structure, leaves = analyse(storage, True, ndim)
         if device not in (None, "auto"):
@@ -56,7 +59,7 @@ class TensorStorage(Storage):
                 f"`max_size` is {max_size}, the given rows are {elements}. Leave `max_size` out, "
                 "or use `LazyTensorStorage(max_size)` and extend it."
             )
-        super().__init__(elements)
+        super().__init__(elements, checkpointer)
         self.ndim = ndim
         self.device = leaves[0].device
         self._columns: Columns | None = Columns(
@@ -70,6 +73,19 @@ class TensorStorage(Storage):
     def initialized(self) -> bool:
         """Whether the columns exist."""
         return self._columns is not None
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns; None before the first rows are written."""
+        return self._columns
+
+    @columns.setter
+    def columns(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def set_num_rows(self, rows: int) -> None:
+        """Take the number of rows in use from a process that shares the columns."""
+        self._rows = rows
 
     @property
     def inner_shape(self) -> torch.Size:
@@ -191,7 +207,7 @@ class TensorStorage(Storage):
             "max_size": self.max_size,
             "ndim": self.ndim,
             "rows": self._rows,
-            "layout": None if self._columns is None else _layout(self._columns),
+            "layout": None if self._columns is None else layout_of(self._columns),
         }
 
     def write_rows(self, folder: Path) -> None:
@@ -209,7 +225,7 @@ class TensorStorage(Storage):
             )
         if self._columns is None or described["layout"] is None:
             return
-        own = _layout(self._columns)
+        own = layout_of(self._columns)
         if described["layout"] != own:
             differ = [c for c in described["layout"]["columns"] if c not in own["columns"]]
             differ += [c for c in own["columns"] if c not in described["layout"]["columns"]]
@@ -222,9 +238,8 @@ class TensorStorage(Storage):
         """Replace the rows with those that `write_rows` wrote."""
         self._rows = 0
         if described["rows"]:
-            self.set(
-                range(described["rows"]), _nest(TensorDict.load_memmap(str(folder)), described)
-            )
+            saved = TensorDict.load_memmap(str(folder))
+            self.set(range(described["rows"]), nest_columns(saved, described["layout"]))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows in use, sharing memory with the storage, and their layout."""
@@ -240,60 +255,15 @@ class TensorStorage(Storage):
         self.check_description(state_dict)
         self._rows = 0
         if state_dict["rows"]:
-            self.set(range(state_dict["rows"]), _nest(state_dict["_storage"], state_dict))
+            rows = nest_columns(state_dict["_storage"], state_dict["layout"])
+            self.set(range(state_dict["rows"]), rows)
 
     def _snapshot(self) -> TensorDict:
         columns = self._filled()
         result = TensorDict({}, batch_size=[self._rows])
-        for name, tensor in zip(_names(columns), columns.tensors, strict=True):
+        for name, tensor in zip(column_names(columns), columns.tensors, strict=True):
             result[name] = tensor[: self._rows]
         return result
-
-
-class LazyTensorStorage(TensorStorage):
-    """Columns in memory, allocated from the first rows that are written.
-
-    Args:
-        max_size: capacity in elements.
-        device: where the columns live; `"auto"` takes the device of the first rows.
-        ndim: number of leading dimensions that number elements; with `ndim=2`, rows of shape
-            `[T, B, ...]` are written along the first and sampled as `T * B` elements.
-
-    Raises:
-        ValueError: `max_size` or `ndim` is not positive.
-
-    Example:
-        >>> storage = LazyTensorStorage(10)
-        >>> storage.set(range(2), TensorDict({"x": torch.ones(2, 3)}, [2]))
-        >>> len(storage), storage[0]["x"].shape
-        (2, torch.Size([3]))
-    """
-
-    def __init__(
-        self, max_size: int, *, device: str | torch.device | None = "cpu", ndim: int = 1
-    ) -> None:
-        Storage.__init__(self, max_size)
-        if ndim < 1:
-            raise ValueError(f"`ndim` is {ndim}, expected at least 1.")
-        self.ndim = ndim
-        self.device = None if device in (None, "auto") else torch.device(device)
-        self._columns = None
-
-    def _allocate(self, data: Any, batched: bool) -> Columns:  # noqa: ANN401
-        return Columns.allocate(
-            data, batched, self._rows_for(data, batched), self.ndim, self.device
-        )
-
-    def room_for(self, data: Any) -> int:  # noqa: ANN401
-        """Return the capacity along the first dimension for rows like those of the batch `data`."""
-        if self._columns is not None or self.ndim == 1:
-            return self.max_rows
-        return self._rows_for(data, True)
-
-    def _rows_for(self, data: Any, batched: bool) -> int:  # noqa: ANN401
-        _, leaves = analyse(data, batched, self.ndim)
-        tail = tails_of(leaves, batched)[0]
-        return max(1, self.max_size // max(1, tail[: self.ndim - 1].numel()))
 
 
 def _span(cursor: int | range | Tensor) -> tuple[int, int, int | None]:
@@ -311,33 +281,3 @@ def _is_coordinates(index: Any, ndim: int) -> bool:  # noqa: ANN401
         and len(index) == ndim
         and all(isinstance(part, Tensor) and part.ndim == 1 for part in index)
     )
-
-
-def _names(columns: Columns) -> list[Any]:
-    """Return the keys of the columns in a saved TensorDict; a bare tensor is called `data`."""
-    return [path or "data" for path in columns.structure.paths()]
-
-
-def _layout(columns: Columns) -> dict[str, Any]:
-    described = [
-        [list(path), list(tensor.shape[1:]), str(tensor.dtype)]
-        for path, tensor in zip(columns.structure.paths(), columns.tensors, strict=True)
-    ]
-    return {"structure": columns.structure.describe(), "columns": described}
-
-
-def _nest(saved: TensorDict, described: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Rebuild the saved containers around the saved tensors."""
-
-    def build(node: dict[str, Any] | None, path: tuple[str, ...]) -> Any:  # noqa: ANN401
-        if node is None:
-            return saved.get(path or "data")
-        if "items" in node:
-            nested = {key: build(child, (*path, key)) for key, child in node["items"]}
-            if node["kind"] == "dict":
-                return nested
-            return TensorDict(nested, batch_size=[*saved.batch_size, *node["extra"]])
-        parts = [build(child, (*path, str(i))) for i, child in enumerate(node["parts"])]
-        return tuple(parts) if node["kind"] == "tuple" else parts
-
-    return build(described["layout"]["structure"], ())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase, is_tensor_collection
-from torch import Tensor
 
-from rl.core.errors import RLError
+from rl.core.errors import CheckpointError, RLError
 from rl.data.buffers.replay_buffer import ReplayBuffer
+from rl.data.testing.check_history import check_history
+from rl.data.testing.comparison import clone, equal, require
 
 __all__ = ["check_buffer"]
 
@@ -23,7 +26,9 @@ def check_buffer(
 
     Sampling an empty buffer raises; written rows are sampled; the same random state gives the same
     batches; prefetching changes no batch; a saved, or a copied, state continues exactly as the
-    original would; `empty` empties.
+    original would; a copy is a buffer of its own; a save that is damaged or of a newer format, and
+    an index out of range, raise and change nothing; `empty` empties; and what `check_history`
+    checks.
 
     Args:
         make_buffer: makes an empty buffer with a batch size, from its `generator` and `prefetch`.
@@ -54,6 +59,17 @@ def check_buffer(
     _check_determinism(fresh, rows)
     _check_resume(fresh, rows, _through_files, "dumps and loads")
     _check_resume(fresh, rows, _through_state, "state_dict and load_state_dict")
+    _check_copy(fresh, rows)
+    _check_damage(fresh, rows)
+    _check_range(fresh, rows)
+    check_history(fresh, make_rows, _HISTORY)
+
+
+_HISTORY = [
+    *(("sample", 2), ("extend", 5), ("sample", 4), ("update", 3), ("extend", 5), ("sample", 4)),
+    *(("extend", 5), ("update", 8), ("reload", 0), ("sample", 4), ("extend", 2), ("sample", 1)),
+    *(("empty", 0), ("sample", 1), ("extend", 4), ("sample", 4)),
+]
 
 
 Fresh = Callable[..., ReplayBuffer]
@@ -69,13 +85,13 @@ def _check_empty(rb: ReplayBuffer) -> None:
 
 def _check_determinism(fresh: Fresh, rows: list[Any]) -> None:
     runs = [_run(rb, rows) for rb in (fresh(), fresh(), fresh(prefetch=3))]
-    _require(_equal(runs[0], runs[1]), "The same random state gave different batches.")
-    _require(_equal(runs[0], runs[2]), "Prefetching changed the batches.")
+    require(equal(runs[0], runs[1]), "The same random state gave different batches.")
+    require(equal(runs[0], runs[2]), "Prefetching changed the batches.")
     rb = fresh()
     rb.extend(rows[0])
-    _require(len(rb) > 0, "`extend` left the buffer empty.")
+    require(len(rb) > 0, "`extend` left the buffer empty.")
     rb.empty()
-    _require(len(rb) == 0, "`empty` left rows.")
+    require(len(rb) == 0, "`empty` left rows.")
     _check_empty(rb)
 
 
@@ -86,11 +102,11 @@ def _check_resume(
     _run(original, rows[:2])
     other = fresh()
     copy(original, other)
-    _require(len(original) == len(other), f"{name} changed the number of rows.")
+    require(len(original) == len(other), f"{name} changed the number of rows.")
     # without a write in between first: a write may hide a state that was lost
-    same = _equal(_draws(original), _draws(other))
-    same = same and _equal(_run(original, rows[2:]), _run(other, rows[2:]))
-    _require(same, f"After {name}, the buffer does not go on as the original does.")
+    same = equal(_draws(original), _draws(other))
+    same = same and equal(_run(original, rows[2:]), _run(other, rows[2:]))
+    require(same, f"After {name}, the buffer does not go on as the original does.")
 
 
 def _through_files(original: ReplayBuffer, other: ReplayBuffer) -> None:
@@ -110,7 +126,7 @@ def _run(rb: ReplayBuffer, rows: list[Any]) -> list[Any]:
         rb.extend(part)
         batches += _draws(rb)
         data, info = rb.sample(return_info=True)
-        batches.append(_clone(data))
+        batches.append(clone(data))
         size = len(info["index"][0] if isinstance(info["index"], tuple) else info["index"])
         rb.update_priority(info["index"], torch.linspace(0.1, 1.0 + number, size))
     rb.shutdown()
@@ -118,25 +134,55 @@ def _run(rb: ReplayBuffer, rows: list[Any]) -> list[Any]:
 
 
 def _draws(rb: ReplayBuffer) -> list[Any]:
-    return [_clone(rb.sample()) for _ in range(4)]
+    return [clone(rb.sample()) for _ in range(4)]
 
 
-def _clone(data: Any) -> Any:  # noqa: ANN401
-    return data.clone() if isinstance(data, Tensor | TensorDictBase) else data
+def _check_copy(fresh: Fresh, rows: list[Any]) -> None:
+    original = fresh()
+    original.extend(rows[0])
+    before = clone(original.storage[:])
+    other = copy.deepcopy(original)
+    other.extend(rows[1])
+    other.extend(rows[2])
+    require(equal(before, original.storage[:]), "Writing to a copy of the buffer changed it.")
 
 
-def _equal(a: Any, b: Any) -> bool:  # noqa: ANN401
-    if isinstance(a, Tensor):
-        return torch.equal(a, b)
-    if is_tensor_collection(a):
-        return bool((a == b).all())
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    return a == b
+def _check_damage(fresh: Fresh, rows: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        original = fresh()
+        original.extend(rows[0])
+        original.dumps(folder)
+        for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+            content = file.read_bytes()
+            if not content:
+                continue
+            file.write_bytes(content[:-1])
+            _check_refusal(fresh, rows, folder, f"`{file.name}` was truncated")
+            file.write_bytes(content)
+        manifest = Path(folder) / "manifest.json"
+        document = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**document, "version": document["version"] + 1}))
+        _check_refusal(fresh, rows, folder, "the format is newer")
 
 
-def _require(held: bool, message: str) -> None:
-    if not held:
-        raise RLError(message)
+def _check_refusal(fresh: Fresh, rows: list[Any], folder: str, why: str) -> None:
+    other = fresh()
+    other.extend(rows[1])
+    before = clone(other.storage[:])
+    try:
+        other.loads(folder)
+    except CheckpointError:
+        require(equal(before, other.storage[:]), f"{why}: `loads` raised, but changed rows.")
+        return
+    raise RLError(f"{why}, and `loads` took the save.")
+
+
+def _check_range(fresh: Fresh, rows: list[Any]) -> None:
+    rb = fresh()
+    rb.extend(rows[0])
+    count = rb.storage.num_rows
+    try:
+        rb[count]
+    except IndexError:
+        return
+    raise RLError(f"`rb[{count}]` of a buffer with {count} rows returned something.")

@@ -45,7 +45,7 @@ class TrajectoryIndex:
         boundaries: where trajectories end.
 
     Example:
-        >>> from rl.data.storages.tensor_storage import LazyTensorStorage
+        >>> from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
         >>> storage, index = LazyTensorStorage(6), TrajectoryIndex(Boundaries())
         >>> storage.set(range(5), {"episode": torch.tensor([0, 0, 0, 1, 1])})
         >>> changes = index.refresh(storage)

@@ -14,7 +14,7 @@ from rl.core.contract.keys import unravel_key
 from rl.core.errors import RLError
 from rl.data.maps.query import QueryModule
 from rl.data.maps.tensordict_map import TensorDictMap
-from rl.data.storages.tensor_storage import LazyTensorStorage
+from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 from rl.data.trees.tree import Path, Tree
 
 __all__ = ["MCTSForest"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,10 @@ class SegmentTree(ABC):
             raise ValueError(f"`size` is {size}, expected a positive number of leaves.")
         if dtype not in _NUMPY:
             raise ValueError(f"`dtype` is {dtype}, expected torch.float32 or torch.float64.")
+        self._allocate(size, dtype)
+
+    def _allocate(self, size: int, dtype: torch.dtype) -> None:
+        """Make the levels; the leaves are the first."""
         self.size = size
         self.dtype = dtype
         self._levels: list[np.ndarray] = []
@@ -77,6 +82,15 @@ class SegmentTree(ABC):
                 break
         self._flat = [level.reshape(-1) for level in self._levels]
         self._changed()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the levels have views, which a copy must make anew; a process that is sent a tensor would
+        # share its memory
+        return {"size": self.size, "dtype": self.dtype, "leaves": self.leaves().numpy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._allocate(state["size"], state["dtype"])
+        self.load_leaves(torch.from_numpy(state["leaves"]))
 
     def __len__(self) -> int:
         return self.size
@@ -208,8 +222,8 @@ class SumTree(SegmentTree):
     _ufunc = np.add
     _over_children = torch.sum
 
-    def __init__(self, size: int, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(size, dtype)
+    def _allocate(self, size: int, dtype: torch.dtype) -> None:
+        super()._allocate(size, dtype)
         self._top = torch.from_numpy(self._flat[-1])
         self._sums = torch.zeros(len(self._top) + 1, dtype=torch.float64)
 

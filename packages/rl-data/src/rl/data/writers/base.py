@@ -18,6 +18,8 @@ class Writer(ABC):
 
     Attributes:
         writes_index: whether the buffer notes the element numbers in TensorDict samples.
+        keeps_all: whether every row that is given is written.
+        tracks_generations: whether `generations_of` tells how often elements were replaced.
 
     Example:
         >>> from rl.data import ListStorage, ReplayBuffer, Writer
@@ -34,6 +36,8 @@ class Writer(ABC):
     """
 
     writes_index: bool = False
+    keeps_all: bool = True
+    tracks_generations: bool = False
 
     def __init__(self) -> None:
         self._storage: Storage | None = None
@@ -56,11 +60,17 @@ class Writer(ABC):
 
     @abstractmethod
     def add(self, data: Any) -> Tensor:  # noqa: ANN401
-        """Write one row and return the numbers of its elements, `[elements per row]`."""
+        """Write one row and return the numbers of its elements, `[elements per row]`.
+
+        A row that is not kept has the number -1.
+        """
 
     @abstractmethod
     def extend(self, data: Any) -> Tensor:  # noqa: ANN401
-        """Write a batch of rows and return the numbers of its elements, in their order."""
+        """Write a batch of rows and return the numbers of its elements, in their order.
+
+        Rows that are not kept have the number -1.
+        """
 
     def empty(self, empty_write_count: bool = True) -> None:  # noqa: B027 (optional)
         """Hear that the storage was emptied."""
@@ -75,6 +85,28 @@ class Writer(ABC):
         """The row that was written last, None if it is unknown or there is none."""
         return None
 
+    def generations_of(self, index: Tensor) -> Tensor:
+        """Return how often elements were replaced since they were first written, `[n]`.
+
+        Raises:
+            RuntimeError: the writer does not count.
+        """
+        raise RuntimeError(
+            f"`{type(self).__name__}` does not track generations. Build it with "
+            "`track_generations=True` (`RoundRobinWriter`, `TensorDictRoundRobinWriter`)."
+        )
+
+    def reuse_rows_of(self, sampler: Any) -> None:  # noqa: ANN401 (a `ConsumingSampler`)
+        """Write to the rows that `sampler` has used up before others.
+
+        Raises:
+            ValueError: the writer cannot.
+        """
+        raise ValueError(
+            f"`{type(sampler).__name__}` needs a `RoundRobinWriter`, which writes to the rows that "
+            f"were used up; given a `{type(self).__name__}`."
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that later writes depend on."""
         return {}
@@ -82,7 +114,7 @@ class Writer(ABC):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: B027 (optional)
         """Take the state that `state_dict` returned."""
 
-    def _elements(self, rows: Tensor) -> Tensor:
+    def elements_of(self, rows: Tensor) -> Tensor:
         """Return the numbers of all elements of the rows."""
         inner = self.storage.inner_size
         if inner == 1:
