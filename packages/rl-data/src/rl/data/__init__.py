@@ -6,7 +6,6 @@ from rl.data.buffers import (
     ConditionalUpdateResult,
     HERReplayBuffer,
     HindsightStrategy,
-    OfflineToOnlineReplayBuffer,
     PrioritizedReplayBuffer,
     ReplayBuffer,
     ReplayBufferClient,
@@ -14,7 +13,6 @@ from rl.data.buffers import (
     ReplayBufferService,
     TensorDictPrioritizedReplayBuffer,
     TensorDictReplayBuffer,
-    prefill_replay_buffer,
 )
 from rl.data.datasets import (
     DATASETS,
@@ -26,12 +24,14 @@ from rl.data.datasets import (
     GenDGRLExperienceReplay,
     LeRobotExperienceReplay,
     MinariExperienceReplay,
+    OfflineToOnlineReplayBuffer,
     OpenMLExperienceReplay,
     OpenXExperienceReplay,
     RobosetExperienceReplay,
     VD4RLExperienceReplay,
     lerobot_columns_to_tensordict,
     load_dataset,
+    prefill_replay_buffer,
     register_dataset,
     to_minari,
 )

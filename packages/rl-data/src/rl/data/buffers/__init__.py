@@ -3,7 +3,6 @@
 from rl.data.buffers.conditional import ConditionalUpdateResult
 from rl.data.buffers.ensemble import ReplayBufferEnsemble
 from rl.data.buffers.hindsight import HERReplayBuffer, HindsightStrategy
-from rl.data.buffers.offline_to_online import OfflineToOnlineReplayBuffer, prefill_replay_buffer
 from rl.data.buffers.prioritized import PrioritizedReplayBuffer, TensorDictPrioritizedReplayBuffer
 from rl.data.buffers.replay_buffer import ReplayBuffer
 from rl.data.buffers.served import ReplayBufferClient, ReplayBufferService
@@ -13,7 +12,6 @@ __all__ = [
     "ConditionalUpdateResult",
     "HERReplayBuffer",
     "HindsightStrategy",
-    "OfflineToOnlineReplayBuffer",
     "PrioritizedReplayBuffer",
     "ReplayBuffer",
     "ReplayBufferClient",
@@ -21,5 +19,4 @@ __all__ = [
     "ReplayBufferService",
     "TensorDictPrioritizedReplayBuffer",
     "TensorDictReplayBuffer",
-    "prefill_replay_buffer",
 ]

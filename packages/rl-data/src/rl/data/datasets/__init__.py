@@ -9,6 +9,7 @@ from rl.data.datasets.lerobot import LeRobotExperienceReplay
 from rl.data.datasets.lerobot_columns import lerobot_columns_to_tensordict
 from rl.data.datasets.minari import MinariExperienceReplay
 from rl.data.datasets.minari_export import to_minari
+from rl.data.datasets.offline_to_online import OfflineToOnlineReplayBuffer, prefill_replay_buffer
 from rl.data.datasets.openml import OpenMLExperienceReplay
 from rl.data.datasets.openx import OpenXExperienceReplay
 from rl.data.datasets.registry import DATASETS, load_dataset, register_dataset
@@ -25,12 +26,14 @@ __all__ = [
     "GenDGRLExperienceReplay",
     "LeRobotExperienceReplay",
     "MinariExperienceReplay",
+    "OfflineToOnlineReplayBuffer",
     "OpenMLExperienceReplay",
     "OpenXExperienceReplay",
     "RobosetExperienceReplay",
     "VD4RLExperienceReplay",
     "lerobot_columns_to_tensordict",
     "load_dataset",
+    "prefill_replay_buffer",
     "register_dataset",
     "to_minari",
 ]

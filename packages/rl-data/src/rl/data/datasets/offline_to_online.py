@@ -14,6 +14,7 @@ from torch import Tensor
 from rl.core.errors import ShapeError, SpecError
 from rl.data.buffers.replay_buffer import ReplayBuffer
 from rl.data.buffers.tensordict_buffer import TensorDictReplayBuffer
+from rl.data.datasets.registry import load_dataset
 from rl.data.storages.base import Storage
 from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 
@@ -29,16 +30,17 @@ class OfflineToOnlineReplayBuffer:
     only on average. While one side is empty, or the fraction is 0, the other gives all.
 
     Args:
-        offline_dataset: a buffer with the data.
+        offline_dataset: a buffer with the data, or the name of a data set for `load_dataset`.
         online_storage: storage of what is written, or
         online_capacity: the size of a `LazyTensorStorage` for it.
         offline_fraction: part of a batch, between 0 and 1.
         batch_size: size of a batch; may be given to `sample` instead.
         transform: applied to batches.
+        **dataset_kwargs: of the data set that is named.
 
     Raises:
-        TypeError: `offline_dataset` is no buffer, or not exactly one of `online_storage` and
-            `online_capacity` is given.
+        TypeError: `offline_dataset` is no buffer and no name, or not exactly one of
+            `online_storage` and `online_capacity` is given.
         ValueError: `offline_fraction` is out of its range.
 
     Example:
@@ -55,18 +57,26 @@ class OfflineToOnlineReplayBuffer:
 
     def __init__(
         self,
-        offline_dataset: ReplayBuffer,
+        offline_dataset: ReplayBuffer | str,
         *,
         online_storage: Storage | None = None,
         online_capacity: int | None = None,
         offline_fraction: float = 0.5,
         batch_size: int | None = None,
         transform: Callable[[Any], Any] | None = None,
+        **dataset_kwargs: Any,
     ) -> None:
+        if isinstance(offline_dataset, str):
+            offline_dataset = load_dataset(offline_dataset, **dataset_kwargs)
+        elif dataset_kwargs:
+            raise TypeError(
+                f"`{next(iter(dataset_kwargs))}` is for a data set that is named: pass it where "
+                "the buffer is built."
+            )
         if not isinstance(offline_dataset, ReplayBuffer):
             raise TypeError(
                 f"`offline_dataset` is a {type(offline_dataset).__qualname__}, expected a buffer "
-                "that holds the data."
+                "that holds the data, or a name as `load_dataset` takes it."
             )
         if (online_storage is None) == (online_capacity is None):
             raise TypeError("Pass `online_storage` or `online_capacity`, one of them.")

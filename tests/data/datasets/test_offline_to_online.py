@@ -10,6 +10,7 @@ from rl.data import (
     ReplayBuffer,
     TensorDictReplayBuffer,
     prefill_replay_buffer,
+    register_dataset,
 )
 
 
@@ -99,3 +100,12 @@ def test_prefill(cls):
         prefill_replay_buffer(ReplayBuffer(storage=LazyTensorStorage(99)), dataset(), 60)
     with pytest.raises(ValueError, match="expected above 0"):
         prefill_replay_buffer(rb, dataset(), 3, chunk_size=0)
+
+
+def test_a_data_set_may_be_named():
+    register_dataset("here", lambda name, n: dataset(n), replace=True)
+    rb = OfflineToOnlineReplayBuffer("here:toy", online_capacity=9, batch_size=4, n=20)
+    assert len(rb) == 20
+    assert (rb.sample()["x"] < 20).all()
+    with pytest.raises(TypeError, match="pass it where the buffer is built"):
+        OfflineToOnlineReplayBuffer(dataset(), online_capacity=9, n=20)
