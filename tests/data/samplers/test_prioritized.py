@@ -90,6 +90,25 @@ def test_one_priority_for_all():
     assert sampler.state_dict()["leaves"].tolist() == [5.0, 1.0, 5.0]
 
 
+@pytest.mark.parametrize(
+    "priority",
+    [
+        torch.tensor([0.0, 2.0], dtype=torch.bfloat16),
+        torch.tensor([0, 2]),
+        torch.tensor([-0.0, 2.0], requires_grad=True),
+        torch.tensor([0.0, 2.0], dtype=torch.float64),
+        [0.0, 2.0],
+    ],
+    ids=str,
+)
+def test_priorities_of_any_kind_are_taken_and_left_as_they_are(priority):
+    _, sampler = make(2, eps=0.5)
+    before = torch.as_tensor(priority).tolist()
+    sampler.update_priority([0, 1], priority)
+    assert sampler.state_dict()["leaves"].tolist() == [0.5, 2.5]
+    assert torch.as_tensor(priority).tolist() == before
+
+
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
 def test_bad_priorities_raise_and_change_nothing(value):
     _, sampler = make(2)

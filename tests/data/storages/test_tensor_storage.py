@@ -4,6 +4,7 @@ from tensordict import NonTensorData, TensorDict, tensorclass
 
 from rl.core.errors import MissingKeyError, ShapeError, SpecError
 from rl.data import LazyTensorStorage, TensorStorage
+from rl.data.storages import structure
 
 
 def td(n, start=0):
@@ -230,3 +231,23 @@ def test_state_round_trip_keeps_layout():
 def test_a_state_of_another_storage_raises(other, message):
     with pytest.raises(SpecError, match=message):
         other().load_state_dict(lazy().state_dict())
+
+
+def test_batches_are_built_as_the_constructor_builds_them(monkeypatch):
+    name = "rl.data.storages.structure._new_tensordict"
+    assert structure._new_tensordict is not TensorDict  # else reading a batch has become slow
+    index = torch.tensor([3, 0])
+    quick = lazy().get(index)
+    monkeypatch.setattr(name, TensorDict)
+    plain = lazy().get(index)
+    assert (quick == plain).all()
+    for got, expected in ((quick, plain), *((quick[k], plain[k]) for k in ("next", "agents"))):
+        assert type(got) is type(expected)
+        assert got.batch_size == expected.batch_size
+        assert got.device == expected.device
+        assert got.names == expected.names
+        assert got.is_locked is expected.is_locked
+        assert list(got.keys()) == list(expected.keys())
+    quick.set(("next", "reward"), torch.zeros(2, 1))
+    with pytest.raises(RuntimeError):
+        quick.set("wrong", torch.zeros(3))

@@ -16,7 +16,7 @@ def test_the_least_of_a_changing_array(batches):
         places = np.array([place for place, _ in batch])
         before = numbers[places]
         numbers[places] = [value for _, value in batch]
-        least.changed(before, numbers[places])
+        least.changed(before, places, min(value for _, value in batch))
         if asked:
             assert least.value() == min(numbers[numbers > 0], default=float("inf"))
 
@@ -35,9 +35,9 @@ def test_the_array_is_read_only_when_the_last_of_the_least_is_gone():
     least = LeastLeaf(numbers)
     assert least.value() == 1.0
     numbers[0] = 5.0
-    least.changed(np.array([1.0]), numbers[:1])
+    least.changed(np.array([1.0]), np.array([0]), 5.0)
     numbers[2] = 0.5  # not told: it would be found by reading
     assert least.value() == 1.0
     numbers[1] = 5.0
-    least.changed(np.array([1.0]), numbers[1:2])
+    least.changed(np.array([1.0]), np.array([1]), 5.0)
     assert least.value() == 0.5

@@ -48,6 +48,7 @@ class BufferChain(Compose):
         parts = list(self.modules())[1:]
         self.__dict__["_memories"] = [p for p in parts if isinstance(p, WriteMemory)]
         self.reads_rows = any(getattr(part, "reads_rows", False) for part in parts)
+        self._is_empty = not len(self)
         self._inverts = any(transform.has_inverse for transform in self.transforms)
 
     @property
@@ -118,4 +119,4 @@ class BufferChain(Compose):
 
     def on_rows(self, data: Any) -> Any:  # noqa: ANN401
         """Transform a batch, if there is any transform."""
-        return self(data) if len(self) else data
+        return data if self._is_empty else self(data)

@@ -6,6 +6,7 @@ is on the disk. Loading maps the files and copies nothing.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -166,8 +167,9 @@ class ColumnWriter:
     def __enter__(self) -> ColumnWriter:
         self._temporary.mkdir(parents=True)
         for left in self.folder.parent.glob(f".{glob.escape(self.folder.name)}.*"):
-            if time.time() - left.stat().st_mtime > _LEFT_S:  # of a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another conversion has removed it
+                if time.time() - left.stat().st_mtime > _LEFT_S:  # of a process that was killed
+                    shutil.rmtree(left, ignore_errors=True)
         return self
 
     def __exit__(self, kind: type | None, value: object, traceback: object) -> None:

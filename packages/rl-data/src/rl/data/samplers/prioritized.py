@@ -137,7 +137,8 @@ class PrioritizedSampler(Sampler):
 
     def extend(self, index: Tensor) -> None:
         """Give elements that were written the default priority."""
-        self._set(index.numpy(), np.float64(self.default_priority))
+        leaf = self.default_priority
+        self._set(index.numpy(), np.float64(leaf), leaf)
 
     def mark_update(self, index: Tensor, *, storage: Storage | None = None) -> None:
         """Give elements that were overwritten the default priority.
@@ -164,14 +165,16 @@ class PrioritizedSampler(Sampler):
             SpecError: a priority is negative or not finite.
             IndexError: an element is out of range.
         """
-        position = torch.as_tensor(index).reshape(-1).cpu().numpy()
-        value, largest = self._reduced(priority, position.size)
+        position = _as_array(index).reshape(-1)
+        value, least, largest = self._reduced(priority, position.size)
         if position.size == 0:
             return
         self._check_range(position, storage)
         if self._max_priority is None or largest > self._max_priority:
             self._max_priority = largest
-        self._set(position, np.power(value + self.eps, self.alpha))
+        # a bound in spite of rounding
+        bound = (least + self.eps) ** self.alpha * (1 - 1e-9)
+        self._set(position, np.power(value + self.eps, self.alpha), bound)
 
     def _check_range(self, position: np.ndarray, storage: Storage | None) -> None:
         size = self.max_size if storage is None else len(storage)
@@ -190,36 +193,39 @@ class PrioritizedSampler(Sampler):
         """
         self._reduced(priority, count)
 
-    def _reduced(self, priority: Tensor | float, count: int) -> tuple[np.ndarray, float]:
-        """Return one checked number per element, and the largest."""
-        tensor = torch.as_tensor(priority).detach().cpu().double()
-        if tensor.ndim > 1:
-            tensor = _REDUCTIONS[self.reduction](tensor.flatten(1))
-        if tensor.ndim == 1 and len(tensor) != count:
+    def _reduced(self, priority: Tensor | float, count: int) -> tuple[np.ndarray, float, float]:
+        """Return one checked number per element, the least of them and the largest."""
+        priority = torch.as_tensor(priority)
+        shape = priority.shape
+        if len(shape) > 1:
+            priority = _REDUCTIONS[self.reduction](priority.double().flatten(1))
+        if shape and shape[0] != count:
             raise ShapeError(
-                f"`priority` has shape {list(torch.as_tensor(priority).shape)}, the index names "
+                f"`priority` has shape {list(shape)}, the index names "
                 f"{count} elements. Give one priority per element."
             )
-        value = tensor.numpy()
+        value = _as_array(priority).astype(np.float64, copy=False)
         if not value.size:
-            return value, 0.0
-        least, largest = float(value.min()), float(value.max())
+            return value, 0.0, 0.0
+        # the methods `min` and `max` take a detour through Python
+        least, largest = float(np.minimum.reduce(value)), float(np.maximum.reduce(value))
         # not(a >= 0) is true of NaN as well
         if not least >= 0 or not largest < np.inf:
             raise SpecError(
                 f"Priorities span [{least}, {largest}], expected finite numbers of at "
                 "least 0. Pass `td_error.abs()`, and look for NaN in the loss."
             )
-        return value, largest
+        return value, least, largest
 
-    def _set(self, position: np.ndarray, value: np.ndarray | np.float64) -> None:
+    def _set(self, position: np.ndarray, value: np.ndarray | np.float64, least: float) -> None:
+        """Set leaves, none of which is below `least`."""
         if position.size == 0:
             return
         # a leaf of zero would count as absent: stay above it even where alpha is large
-        leaf = np.maximum(value, self._tiny)
+        leaf = value if self.eps**self.alpha > 2 * self._tiny else np.maximum(value, self._tiny)
         before = self._sum_tree.at(position)
         self._sum_tree.store(position, leaf)
-        self._least.changed(before, self._sum_tree.at(position))
+        self._least.changed(before, position, max(least, self._tiny))
         self._version += 1
 
     # ----------------------------------------------------------------- state
@@ -268,6 +274,14 @@ class PrioritizedSampler(Sampler):
             f"{type(self).__name__}(max_capacity={self.max_size}, alpha={self.alpha}, "
             f"beta={self.beta}, eps={self.eps}, reduction={self.reduction!r})"
         )
+
+
+def _as_array(values: Tensor | Any) -> np.ndarray:  # noqa: ANN401
+    tensor = values if isinstance(values, Tensor) else torch.as_tensor(values)
+    if tensor.requires_grad or tensor.device.type != "cpu" or tensor.dtype is torch.bfloat16:
+        tensor = tensor.detach().cpu()
+        tensor = tensor.float() if tensor.dtype is torch.bfloat16 else tensor
+    return tensor.numpy()
 
 
 _REDUCTIONS = {

@@ -209,11 +209,11 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
         before = self._sum_tree.at(element)
         after = np.where(self._can_start[element], self._leaves[element], 0)
         self._sum_tree.store(element, after)
-        self._least.changed(before, self._sum_tree.at(element))
+        self._least.changed(before, element, 0.0)
 
     # ------------------------------------------------------------- priorities
 
-    def _set(self, position: np.ndarray, value: np.ndarray | np.float64) -> None:
+    def _set(self, position: np.ndarray, value: np.ndarray | np.float64, least: float) -> None:
         if position.size == 0:
             return
         self._leaves[position] = np.maximum(value, self._tiny)
@@ -234,7 +234,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
     def extend(self, index: Tensor) -> None:
         """Hear that rows were written, and give them the default priority."""
         SliceSampler.extend(self, index)
-        self._set(index.numpy(), np.float64(self.default_priority))
+        self._set(index.numpy(), np.float64(self.default_priority), 0.0)
 
     def mark_update(self, index: Tensor, *, storage: Storage | None = None) -> None:
         """Hear that elements were overwritten, and give them the default priority.
@@ -245,7 +245,7 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
         position = torch.as_tensor(index).reshape(-1)
         self._check_range(position.numpy(), storage)
         SliceSampler.mark_update(self, position, storage=storage)
-        self._set(position.numpy(), np.float64(self.default_priority))
+        self._set(position.numpy(), np.float64(self.default_priority), 0.0)
 
     # ------------------------------------------------------------------ state
 

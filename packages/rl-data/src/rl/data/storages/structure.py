@@ -22,6 +22,11 @@ __all__ = ["Structure"]
 
 Path = tuple[str, ...]
 
+# The constructor checks and casts every entry, half of what reading a batch costs beside the
+# gathers; what is built here fits already. The other way has no public name: where it is gone, the
+# constructor does it, and a test says so.
+_new_tensordict = getattr(TensorDict, "_new_unsafe", TensorDict)
+
 
 class Structure(ABC):
     """A nest of TensorDicts, dicts, tuples and lists with tensors at its leaves.
@@ -203,7 +208,7 @@ class _TensorDictNode(_MappingNode):
     ) -> Any:  # noqa: ANN401
         source = {key: child.assemble(leaves, batch_size, device) for key, child in self.items}
         size = batch_size + self.extra if self.extra else batch_size
-        result = TensorDict(source, batch_size=size, device=device)
+        result = _new_tensordict(source, batch_size=size, device=device)
         return result if self.tensorclass is None else self.tensorclass.from_tensordict(result)
 
 

@@ -21,7 +21,7 @@ class LeastLeaf:
         >>> numbers = np.array([0.0, 3.0, 2.0])
         >>> least = LeastLeaf(numbers)
         >>> before, numbers[2] = numbers[[2]], 5.0
-        >>> least.changed(before, numbers[[2]])
+        >>> least.changed(before, np.array([2]), 5.0)
         >>> least.value()
         3.0
     """
@@ -36,22 +36,27 @@ class LeastLeaf:
         # a lower bound of how many numbers are the smallest; 0 if that is not known
         self._count = 0
 
-    def changed(self, before: np.ndarray, after: np.ndarray) -> None:
+    def changed(self, before: np.ndarray, places: np.ndarray, least: float) -> None:
         """Take notice of a change.
 
         Args:
-            before: the numbers that were at the places changed; a place may be there twice.
-            after: those that are there now.
+            before: the numbers that were at the places changed.
+            places: these places; one may be there twice.
+            least: none of the numbers that are there now is below this.
         """
         if not self._count:
             return
-        least = float(np.min(after, initial=np.inf, where=after > 0))
-        if least < self._value:
-            self._value, self._count = least, 1
+        found = self._least_at(places) if least <= self._value else least
+        if found < self._value:
+            self._value, self._count = found, 1
             return
         # a place that is there twice is taken off twice and put back once: a bound all the same
         self._count -= int(np.count_nonzero(before == self._value))
-        self._count = max(self._count, 0) + int(least == self._value)
+        self._count = max(self._count, 0) + int(found == self._value)
+
+    def _least_at(self, places: np.ndarray) -> float:
+        now = self._numbers[places]
+        return float(np.minimum.reduce(now, initial=np.inf, where=now > 0))
 
     def value(self) -> float:
         """Return the smallest positive number, infinity if there is none."""

@@ -76,9 +76,11 @@ class SegmentTree(ABC):
         width = size
         while True:
             width = -(-width // _FANOUT)
-            nodes = np.full((width, _FANOUT), self.identity_element, _NUMPY[dtype])
-            self._levels.append(nodes)
-            if width * _FANOUT <= _TOP:
+            is_top = width * _FANOUT <= _TOP
+            # the reductions of the top level are in float64: spare them the conversion
+            kind = np.float64 if is_top and self._levels else _NUMPY[dtype]
+            self._levels.append(np.full((width, _FANOUT), self.identity_element, kind))
+            if is_top:
                 break
         self._flat = [level.reshape(-1) for level in self._levels]
         self._changed()
@@ -140,7 +142,8 @@ class SegmentTree(ABC):
         self._flat[0][position] = value
         for below, above in zip(self._levels, self._flat[1:], strict=False):
             position = position // _FANOUT
-            above[position] = self._reduce(below.take(position, 0))
+            # `clip` spares the check of what is in range
+            above[position] = self._reduce(below.take(position, 0, mode="clip"))
         self._changed()
 
     def leaves(self) -> Tensor:
@@ -259,7 +262,8 @@ class SumTree(SegmentTree):
         rest -= running.take(node)
         for level in reversed(self._levels[:-1]):
             # torch scans short rows three times as fast as numpy
-            prefix = torch.from_numpy(level.take(node, 0)).cumsum(1, dtype=torch.float64).numpy()
+            rows = torch.from_numpy(level.take(node, 0, mode="clip"))
+            prefix = rows.cumsum(1, dtype=torch.float64).numpy()
             # rounding may leave a rest at or above the node's own sum: stay inside of it
             np.minimum(rest, prefix[:, -1] * _BELOW, out=rest)
             child = (prefix > rest[:, None]).argmax(1)
@@ -351,7 +355,8 @@ class MinSegmentTreeFp64(MinTree):
 def within(index: np.ndarray, size: int) -> bool:
     """Tell whether every number of a non-empty int64 array is in `[0, size)`."""
     # as unsigned numbers, negative ones are the largest: one reduction instead of two
-    return bool(index.astype(np.int64, copy=False).view(np.uint64).max() < size)
+    signed = index if index.dtype == np.int64 else index.astype(np.int64)
+    return bool(np.maximum.reduce(signed.view(np.uint64)) < size)
 
 
 def _before(prefix: np.ndarray, child: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from rl.core import ExplorationType, RLError, WeightSyncScheme, set_exploration_
 from rl.core.contract import split_trajectories
 from rl.core.contract.keys import in_next
 from rl.core.logging import warn
+from rl.core.modules import SafeProbabilisticTensorDictSequential
 from rl.envs import stepping
 from rl.envs.base import EnvBase
 from rl.envs.collectors.base import BaseCollector
@@ -179,7 +180,7 @@ class SingleCollector(BaseCollector):
         self, policy: Policy, compile_policy: bool | dict, cudagraph_policy: bool | dict
     ) -> Policy:
         if compile_policy:
-            policy = torch.compile(policy, **_options(compile_policy))
+            policy = _compiled(policy, _options(compile_policy))
         if cudagraph_policy:
             policy = CudaGraphModule(policy, **_options(cudagraph_policy))
         target, home = self.policy_device, self.env.device
@@ -324,6 +325,12 @@ class SingleCollector(BaseCollector):
             self._links.shutdown()
             self.env.close()
         self.closed = True
+
+
+def _compiled(policy: Policy, options: dict[str, Any]) -> Policy:
+    if isinstance(policy, SafeProbabilisticTensorDictSequential):
+        return policy.compiled(**options)
+    return torch.compile(policy, **options)
 
 
 def _options(flag: bool | dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from torch.distributions import Distribution
 
 from rl.core.contract.keys import NestedKey, as_key_list
 from rl.core.distributions.delta import Delta
+from rl.core.modules.actors.compiled import CompiledCall
 from rl.core.modules.actors.fast_road import PolicyPlan, plan_policy
 from rl.core.modules.actors.output_spec import (
     OutputSpec,
@@ -232,15 +233,42 @@ class SafeProbabilisticTensorDictSequential(OutputSpec, ProbabilisticTensorDictS
             return plan
         return self._replan()
 
+    def plan_now(self) -> tuple[PolicyPlan | None, InteractionType | None]:
+        """Return the plan that stands for a call, and how it draws; None where there is none.
+
+        Hooks on the policy itself are the matter of the caller.
+        """
+        own = type(self).forward is not SafeProbabilisticTensorDictSequential.forward
+        plan = None if own else self._current_plan()
+        return plan, None if plan is None else plan.mode()
+
+    def compiled(self, **options: Any) -> Callable[..., Any]:
+        """Return a function that does what a call does, compiled; calls of the policy stay as is.
+
+        Networks whose results are drawn from one of `rl.core.distributions` are compiled as a
+        function of tensors: the TensorDict is read and written outside of the graph, which spares
+        the checks that a graph needs for it. Of all others, it is what `torch.compile` returns.
+
+        Args:
+            options: arguments of `torch.compile`.
+        """
+        return CompiledCall(self, options)
+
+    def compile(self, **options: Any) -> None:
+        """Compile the calls of this policy in place, as `compiled` does.
+
+        Args:
+            options: arguments of `torch.compile`.
+        """
+        self._compiled_call_impl = self.compiled(**options)
+
     def bind(self) -> Callable[[TensorDictBase], TensorDictBase]:
         """Return a function that does what a call does now, without asking anew at each call.
 
         It is for a loop during which the exploration type, hooks and members stay as they are;
         parameters may change.
         """
-        own = type(self).forward is not SafeProbabilisticTensorDictSequential.forward
-        plan = None if own or is_hooked(self) else self._current_plan()
-        mode = None if plan is None else plan.mode()
+        plan, mode = (None, None) if is_hooked(self) else self.plan_now()
         if mode is None:
             return self
 

@@ -13,12 +13,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import _has_any_global_hook
 
-__all__ = ["call", "has_global_hooks", "is_hooked", "run_layers"]
+__all__ = ["call", "has_global_hooks", "has_hooks", "is_hooked", "run_layers"]
 
 
 def has_global_hooks() -> bool:
     """Tell whether a hook is registered on every module there is."""
     return _has_any_global_hook()
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether a hook on `module` itself, or a replaced `forward`, is part of a call."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+    )
 
 
 def is_hooked(module: nn.Module) -> bool:
