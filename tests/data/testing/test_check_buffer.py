@@ -9,6 +9,7 @@ from rl.data import (
     CompressedListStorage,
     ConsumingSampler,
     FlatStorageCheckpointer,
+    H5Storage,
     H5StorageCheckpointer,
     LazyMemmapStorage,
     LazyStackStorage,
@@ -41,6 +42,7 @@ STORAGES = {
     "nested": lambda: LazyMemmapStorage(12, checkpointer=NestedStorageCheckpointer()),
     "h5": lambda: LazyTensorStorage(12, checkpointer=H5StorageCheckpointer()),
     "shared": lambda: LazyTensorStorage(12, shared_init=True),
+    "file": lambda: H5Storage(12, compression="lzf"),
 }
 SAMPLERS = {
     "random": RandomSampler,
@@ -115,8 +117,8 @@ def test_every_combination_keeps_the_promises(storage, sampler, writer):
 
 @pytest.mark.filterwarnings("ignore:A batch needs")
 @pytest.mark.parametrize("sampler", ["epochs", "prioritized", "consuming", "fresh", "groups"])
-@pytest.mark.parametrize("storage", ["stack", "compressed"])
-def test_lists_keep_the_promises(storage, sampler):
+@pytest.mark.parametrize("storage", ["stack", "compressed", "file"])
+def test_other_storages_keep_the_promises(storage, sampler):
     check_buffer(maker(storage, sampler), td)
 
 

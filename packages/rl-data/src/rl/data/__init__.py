@@ -71,6 +71,7 @@ from rl.data.schedulers import (
 )
 from rl.data.storages import (
     CompressedListStorage,
+    H5Storage,
     LazyMemmapStorage,
     LazyStackStorage,
     LazyTensorStorage,
@@ -157,6 +158,7 @@ __all__ = [
     "GenDGRLExperienceReplay",
     "H5Combine",
     "H5Split",
+    "H5Storage",
     "H5StorageCheckpointer",
     "HERReplayBuffer",
     "HashToInt",

@@ -3,6 +3,7 @@
 from rl.data.storages.base import Storage
 from rl.data.storages.compressed_storage import CompressedListStorage
 from rl.data.storages.ensemble import StorageEnsemble
+from rl.data.storages.h5_storage import H5Storage
 from rl.data.storages.lazy_stack_storage import LazyStackStorage
 from rl.data.storages.lazy_tensor_storage import LazyTensorStorage
 from rl.data.storages.list_storage import ListStorage
@@ -12,6 +13,7 @@ from rl.data.storages.tensor_storage import TensorStorage
 
 __all__ = [
     "CompressedListStorage",
+    "H5Storage",
     "LazyMemmapStorage",
     "LazyStackStorage",
     "LazyTensorStorage",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from tensordict import is_tensor_collection
 from torch import Tensor
 
 from rl.core.errors import ShapeError, SpecError
@@ -184,6 +186,29 @@ def analyse(rows: Any, batched: bool, ndim: int) -> tuple[Structure, list[Tensor
                 f"with {list(lead)}: a storage with ndim={ndim} numbers {row_dims} dimensions."
             )
     return structure, leaves
+
+
+def rows_of(data: Any) -> int:  # noqa: ANN401
+    """Return how many rows a batch of tensors holds: the size of the first dimension.
+
+    Raises:
+        ShapeError: there is no such dimension.
+        SpecError: there are no tensors.
+    """
+    if is_tensor_collection(data) or isinstance(data, Tensor):
+        if not data.shape:
+            raise ShapeError(
+                "`extend` needs a batch of rows, got one without a batch dimension: use `add`."
+            )
+        return data.shape[0]
+    if isinstance(data, Mapping) and data:
+        return rows_of(next(iter(data.values())))
+    if isinstance(data, tuple | list) and data:
+        return rows_of(data[0])
+    raise SpecError(
+        f"A tensor storage takes TensorDicts, tensors, dicts or tuples of tensors, got a "
+        f"{type(data).__qualname__}. Use `ListStorage` for other items."
+    )
 
 
 def tails_of(leaves: list[Tensor], batched: bool) -> list[torch.Size]:

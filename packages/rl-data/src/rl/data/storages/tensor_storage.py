@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from tensordict import NestedKey, TensorDict, is_tensor_collection
+from tensordict import NestedKey, TensorDict
 from torch import Tensor
 
 from rl.core.errors import ShapeError, SpecError
 from rl.data.storages.base import Checkpointer, Storage
-from rl.data.storages.columns import Columns, analyse
+from rl.data.storages.columns import Columns, analyse, rows_of
 from rl.data.storages.layout import column_names, layout_of, nest_columns
 
 __all__ = ["TensorStorage"]
@@ -171,20 +170,7 @@ class TensorStorage(Storage):
 
     def rows_of(self, data: Any) -> int:  # noqa: ANN401
         """Return the size of the first dimension."""
-        if is_tensor_collection(data) or isinstance(data, Tensor):
-            if not data.shape:
-                raise ShapeError(
-                    "`extend` needs a batch of rows, got one without a batch dimension: use `add`."
-                )
-            return data.shape[0]
-        if isinstance(data, Mapping) and data:
-            return self.rows_of(next(iter(data.values())))
-        if isinstance(data, tuple | list) and data:
-            return self.rows_of(data[0])
-        raise SpecError(
-            f"A tensor storage takes TensorDicts, tensors, dicts or tuples of tensors, got a "
-            f"{type(data).__qualname__}. Use `ListStorage` for other items."
-        )
+        return rows_of(data)
 
     def empty(self) -> None:
         """Forget every row; the columns stay allocated."""
