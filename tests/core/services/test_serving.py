@@ -33,7 +33,9 @@ def serve(make):
     report, theirs = context.Pipe(duplex=False)
     calls = ServiceCalls({"note"}, end="close")
     tokens = {TOKEN: calls.of_owner | {SHUTDOWN}}
-    process = context.Process(target=run_service, args=(make, calls, tokens, 2, theirs))
+    process = context.Process(
+        target=run_service, args=(make, calls, tokens, 2, theirs), daemon=True
+    )
     process.start()
     theirs.close()
     return process, report

@@ -21,6 +21,8 @@ __all__ = ["SHUTDOWN", "Answer", "Engine", "failed"]
 SHUTDOWN = "$shutdown"
 _ENDED = "it has ended"
 
+_WAKE_UP_S = 0.5
+
 
 class Answer(NamedTuple):
     """What a call returned, or how it failed.
@@ -137,7 +139,7 @@ class Engine:
 
         The object is ended before this returns.
         """
-        while (request := self._requests.get()) is not None and request.call != SHUTDOWN:
+        while (request := self._next()) is not None and request.call != SHUTDOWN:
             if request.answer.set_running_or_notify_cancel():
                 request.answer.set_result(
                     _finished(request, self._called(request.call, *request.args, **request.kwargs))
@@ -150,6 +152,13 @@ class Engine:
         elif answer.error is not None:
             logger.error("A service failed when it ended: %s\n%s", answer.error, answer.traceback)
         return request is not None
+
+    def _next(self) -> _Request | None:
+        """Return the request that has waited longest, `None` if the service is to stop."""
+        while True:
+            # a signal that comes just before a wait is handled after it: wake up for it
+            with contextlib.suppress(queue.Empty):
+                return self._requests.get(timeout=_WAKE_UP_S)
 
     def stop(self) -> None:
         """End after the calls that wait now."""
