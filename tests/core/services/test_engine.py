@@ -13,13 +13,15 @@ ALL = CALLS.of_owner | {SHUTDOWN}
 
 class Target:
     def __init__(self):
-        self.notes, self.gate, self.threads = [], threading.Event(), set()
+        self.notes, self.threads = [], set()
+        self.gate, self.waits = threading.Event(), threading.Event()
 
     def note(self, value):
         self.threads.add(threading.get_ident())
         self.notes.append(value)
 
     def wait(self):
+        self.waits.set()
         self.gate.wait(30)
 
     def leave(self):
@@ -98,6 +100,7 @@ def test_those_that_wait_when_it_ends_are_told(target):
     engine, thread = started(target)
     stuck = asked(engine, "wait")
     stuck.start()
+    assert target.waits.wait(10)
     told = []
 
     def late():
