@@ -109,6 +109,8 @@ def test_four_writers_and_a_sampler_for_a_minute():
     start = time.monotonic()
     written, batches = run_writers(make(), 60.0)
     seconds = time.monotonic() - start
+    assert written > 100 * CAPACITY
+    assert batches > 1000
     # what the run is for
     print(f"{written / seconds:.0f} rows/s written, {batches * 64 / seconds:.0f} rows/s sampled")  # noqa: T201
 

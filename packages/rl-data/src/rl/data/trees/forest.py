@@ -43,8 +43,9 @@ class MCTSForest:
         data_map: where the steps live, keyed by observations and actions; made for the first steps
             by default.
         max_size: capacity of the map that is made, 1000 by default.
-        done_keys: the done flags, `("done", "terminated", "truncated")` by default.
-        reward_keys: the rewards, `("reward",)` by default.
+        done_keys: the done flags, `("done", "terminated", "truncated")` by default; kept for those
+            who read the stored steps, the forest itself needs them not.
+        reward_keys: the rewards, `("reward",)` by default; as `done_keys`.
         observation_keys: the entries that make up an observation, `("observation",)` by default.
         action_keys: the actions, `("action",)` by default.
         excluded_keys: entries that are not stored, at the root and below `"next"`.
