@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from rl.data import (
     HindsightStrategy,
     LazyMemmapStorage,
     LazyTensorStorage,
+    ListStorage,
     PrioritizedSampler,
     SamplerWithoutReplacement,
 )
@@ -35,12 +38,12 @@ def sparse(td):
     return (td["next", "achieved_goal"] == td["desired_goal"]).double() - 1
 
 
-def buffer(strategy="future", size=50, ratio=1.0, ndim=1, batch_size=64, **kwargs):
+def buffer(strategy="future", size=50, ratio=1.0, ndim=1, batch_size=64, storage=None, **kwargs):
     return HERReplayBuffer(
         sparse,
         her_ratio=ratio,
         strategy=strategy,
-        storage=LazyTensorStorage(size, ndim=ndim),
+        storage=LazyTensorStorage(size, ndim=ndim) if storage is None else storage,
         batch_size=batch_size,
         **kwargs,
     )
@@ -156,7 +159,7 @@ def test_keys_and_a_reward_without_trailing_dimension():
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("storage", [LazyTensorStorage, LazyMemmapStorage])
+@pytest.mark.parametrize("storage", [LazyTensorStorage, LazyMemmapStorage, ListStorage])
 def test_the_kit_of_buffers(strategy, storage):
     """Same random state, same goals; prefetching changes no goal; a saved buffer goes on."""
     start = iter(range(0, 10_000, 100))
@@ -172,6 +175,38 @@ def test_the_kit_of_buffers(strategy, storage):
         ),
         lambda n: walk((torch.rand(n) < 0.3).tolist(), start=next(start)),
     )
+
+
+def test_flags_end_episodes_beside_ids():
+    rb = buffer("final", sampler=SamplerWithoutReplacement())
+    data = walk([0, 1, 0, 0])
+    data["collector", "traj_ids"] = torch.tensor([0, 0, 0, 1])
+    rb.extend(data)
+    assert {(s, g) for s, g, _ in told(rb.sample())} == {(0, 1.5), (1, 1.5), (2, 2.5), (3, 3.5)}
+
+
+def test_flags_that_are_overwritten():
+    rb = buffer("final", sampler=SamplerWithoutReplacement())
+    rb.extend(walk([0, 0, 0]))
+    assert rb.sample()["desired_goal"].eq(2.5).all()
+    rb.storage[:]["next", "done"][0] = True
+    rb.mark_update(torch.tensor([0]))
+    assert {(s, g) for s, g, _ in told(rb.sample())} == {(0, 0.5), (1, 2.5), (2, 2.5)}
+
+
+def test_goals_of_a_shared_buffer_copied_and_emptied_ones():
+    rb = buffer("final", storage=LazyTensorStorage(9, shared_init=True), shared=True)
+    rb.extend(walk([0, 1]))
+    rb.sample()
+    rb.extend(walk([0, 0, 0], start=7))
+    assert {g for _, g, _ in told(rb.sample())} == {1.5, 9.5}
+    other = copy.deepcopy(rb)
+    other.extend(walk([1], start=10))
+    assert {g for _, g, _ in told(other.sample())} == {1.5, 10.5}
+    assert {g for _, g, _ in told(rb.sample())} == {1.5, 9.5}
+    rb.empty()
+    rb.extend(walk([0, 0], start=20))
+    assert {g for _, g, _ in told(rb.sample())} == {21.5}
 
 
 def test_prefetching_helps():
@@ -203,5 +238,5 @@ def test_bad_input():
         rb.sample()
     rb = buffer()
     rb.extend(walk([0, 1]).exclude(("next", "done")))
-    with pytest.raises(MissingKeyError, match=r"done.*not stored"):
+    with pytest.raises(MissingKeyError, match=r"done.*tell trajectories apart"):
         rb.sample()

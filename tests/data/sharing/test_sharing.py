@@ -19,6 +19,7 @@ from rl.data import (
     ReplayBufferEnsemble,
     RoundRobinWriter,
     SamplerWithoutReplacement,
+    SliceSampler,
     TensorDictMaxValueWriter,
     TensorDictReplayBuffer,
 )
@@ -152,6 +153,17 @@ def test_priorities_and_passes_hear_of_other_writers():
     in_process(extend_once, epochs, checksummed(1, 40, 10))
     seen = torch.cat([batch["next", "number"] for batch in epochs])
     assert sorted(seen.tolist()) == list(range(50))
+
+
+def test_slices_hear_of_other_writers():
+    rb = make(sampler=SliceSampler(slice_len=4, traj_key="writer"))
+    rb.extend(checksummed(0, 0, 6))
+    rb.sample(4)
+    in_process(extend_once, rb, checksummed(1, 100, 5))
+    slices = rb.sample(400).reshape(100, 4)
+    assert_whole(slices.reshape(-1))
+    assert slices["next", "number"].diff(dim=1).eq(1).all()
+    assert set(slices["writer"].unique().tolist()) == {0, 1}
 
 
 def test_prefetched_batches_are_not_older_than_a_write():

@@ -40,6 +40,14 @@ def test_usual_ids_are_found(key):
     assert after(Boundaries(), data) == [False, True, True]
 
 
+def test_ids_and_flags_together():
+    done = torch.tensor([[True], [False], [False]])
+    data = TensorDict({"ids": torch.tensor([0, 0, 1]), "done": done}, [3])
+    assert after(Boundaries("ids", "done"), data) == [False, True, True]
+    assert after(Boundaries("ids", "done", both=True), data) == [True, True, True]
+    assert after(Boundaries("ids", "done", both=True), data.exclude("done")) == [False, True, True]
+
+
 def test_other_rows_may_have_other_keys():
     boundaries = Boundaries()
     assert after(boundaries, {"episode": torch.tensor([0, 0, 1])}) == [False, True, True]

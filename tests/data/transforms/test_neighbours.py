@@ -7,13 +7,12 @@ from tensordict import TensorDict
 from rl.core import MissingKeyError, RLError
 from rl.core.transform import Transform
 from rl.data import (
-    LazyMemmapStorage,
     LazyTensorStorage,
     ListStorage,
     RoundRobinWriter,
     TensorDictReplayBuffer,
 )
-from rl.data.transforms.neighbours import Neighbours, _Flags, buffer_of
+from rl.data.transforms.neighbours import Neighbours, buffer_of
 
 DONE = ("next", "done")
 
@@ -54,11 +53,8 @@ def test_against_a_slow_reference_after_wrap_around(done):
     first, newest = min(times), max(times)
     before, real = rows.previous(elements, 3)
     after, follows = rows.following(elements)
-    to_end, from_start = rows.steps_to_end(elements), rows.steps_from_start(elements)
     for i, t in enumerate(times):
         start, end = slow(done, t, first, newest)
-        assert (to_end[i], from_start[i]) == (end - t, t - start)
-        assert times[rows.ahead(elements[i : i + 1], to_end[i : i + 1]).item()] == end
         assert [times[j] for j in before[i].tolist()] == [max(t - k, start) for k in (3, 2, 1)]
         assert real[i].tolist() == [t - k >= start for k in (3, 2, 1)]
         assert follows[i] == (t < end)
@@ -73,24 +69,19 @@ def test_rows_of_several_envs(steps, seed):
     rb = filled(done.tolist(), 16, ndim=2, chunk=2)
     rows, stored = neighbours(rb), rb.storage[:]["t"]
     times, env = stored.flatten().tolist(), torch.arange(len(rb)) % 2
-    to_end = rows.steps_to_end(torch.arange(len(rb)))
+    after, follows = rows.following(torch.arange(len(rb)))
     first, newest = min(times), max(times)
     for i, t in enumerate(times):
-        assert to_end[i] == slow(done[env[i]].tolist(), t, first, newest)[1] - t
-
-
-def test_a_long_trajectory_is_walked_in_blocks():
-    rows = neighbours(filled([False] * 700 + [True] + [False] * 99, 1000, chunk=100))
-    at = torch.tensor([0, 63, 64, 500, 700, 701, 799])
-    assert rows.steps_to_end(at).tolist() == [700, 637, 636, 200, 0, 98, 0]
-    assert rows.steps_from_start(at).tolist() == [0, 63, 64, 500, 700, 0, 98]
+        assert follows[i] == (t < slow(done[env[i]].tolist(), t, first, newest)[1])
+        if follows[i]:
+            assert (times[after[i]], env[after[i]]) == (t + 1, env[i])
 
 
 def test_a_flag_with_several_entries():
     done = torch.tensor([[False, False], [False, True], [False, False]])
     rb = TensorDictReplayBuffer(storage=LazyTensorStorage(9))
     rb.extend(TensorDict({"next": {"done": done}}, [3]))
-    assert neighbours(rb).steps_to_end(torch.arange(3)).tolist() == [1, 0, 0]
+    assert neighbours(rb).following(torch.arange(3))[1].tolist() == [True, False, False]
 
 
 def test_ids_tell_trajectories_apart():
@@ -98,9 +89,9 @@ def test_ids_tell_trajectories_apart():
     done = torch.zeros(4, 1, dtype=torch.bool)
     ids = torch.tensor([0, 0, 1, 1])
     rb.extend(TensorDict({"collector": {"traj_ids": ids}, "next": {"done": done}}, [4]))
-    assert neighbours(rb).steps_to_end(torch.arange(4)).tolist() == [1, 0, 1, 0]
+    assert neighbours(rb).following(torch.arange(4))[1].tolist() == [True, False, True, False]
     without = Neighbours(rb.storage, rb.writer, DONE, None, owner="X")
-    assert without.steps_to_end(torch.arange(4)).tolist() == [3, 2, 1, 0]
+    assert without.following(torch.arange(4))[1].tolist() == [True, True, True, False]
 
 
 def test_the_past_continues_the_rows():
@@ -116,21 +107,6 @@ def test_the_past_continues_the_rows():
     assert rows.take("t", before[:, 0]).tolist() == [0, 0, 2, 5]
     assert real[:, 0].tolist() == [False, True, False, True]
     assert rows.rows(torch.tensor([-2, -1, 0]), ["t"])["t"].tolist() == [0, 1, 2]
-
-
-def test_the_number_of_rows_is_no_cost(monkeypatch):
-    """Only flags within a run of the end of the trajectory are read, whatever is stored."""
-    rb = filled([False] * 9 + [True], 100_000, storage=LazyMemmapStorage, chunk=10)
-    rows, read = neighbours(rb), []
-    between = _Flags.between
-    monkeypatch.setattr(
-        _Flags,
-        "between",
-        lambda self, low, high, env: read.append(high - low) or between(self, low, high, env),
-    )
-    rows.steps_to_end(torch.arange(4))
-    assert len(read) == 4
-    assert max(read) <= 256
 
 
 def test_bad_input():

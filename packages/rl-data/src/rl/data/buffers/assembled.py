@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 from tensordict import NestedKey
-from torch import nn
+from torch import Tensor, nn
 
 from rl.core.transform import Compose, Transform, as_transform
 from rl.data.buffers.chain import BufferChain
@@ -120,8 +120,19 @@ class AssembledBuffer:
         emptied, rows = news
         self._version += 1
         if emptied:
-            self._sampler.empty()
-        self._sampler.extend(self._writer.elements_of(rows))
+            self._emptied()
+        self._written(self._writer.elements_of(rows))
+
+    # what those who follow the rows are told
+
+    def _written(self, elements: Tensor) -> None:
+        self._sampler.extend(elements)
+
+    def _overwritten(self, elements: Tensor) -> None:
+        self._sampler.mark_update(elements, storage=self._storage)
+
+    def _emptied(self) -> None:
+        self._sampler.empty()
 
     def _refuse_if_shared(self, what: str) -> None:
         if self._sharing is not None:

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 from tensordict.utils import NestedKey
 from torch import Tensor
 
-from rl.core.contract.keys import in_next
+from rl.core.contract.keys import in_next, unravel_key
 from rl.core.errors import MissingKeyError, ShapeError, SpecError, nearest
 from rl.data.buffers.tensordict_buffer import TensorDictReplayBuffer
-from rl.data.transforms.neighbours import Neighbours
+from rl.data.trajectories.boundaries import Boundaries
+from rl.data.trajectories.index import TrajectoryIndex
+from rl.data.transforms.trajectories import TRAJ_KEY
 
 __all__ = ["HERReplayBuffer", "HindsightStrategy"]
 
@@ -60,7 +63,7 @@ class HERReplayBuffer(TensorDictReplayBuffer):
         reward_key: the reward that is computed.
         end_key: the flag that ends an episode.
         sampler: draws the transitions; `RandomSampler()` by default.
-        kwargs: see `TensorDictReplayBuffer`; the storage must be one of tensors.
+        kwargs: see `TensorDictReplayBuffer`.
 
     Raises:
         SpecError: `her_ratio` is not within 0 and 1, or there is no such strategy.
@@ -102,6 +105,7 @@ class HERReplayBuffer(TensorDictReplayBuffer):
         names = [member.value for member in HindsightStrategy]
         if isinstance(strategy, str) and strategy not in names:
             raise SpecError(f"There is no strategy `{strategy}`. {nearest(strategy, names)}")
+        self._index = TrajectoryIndex(Boundaries(TRAJ_KEY, end_key, both=True))
         super().__init__(sampler=sampler, **kwargs)
         self.reward_fn = reward_fn
         self.her_ratio = her_ratio
@@ -110,6 +114,28 @@ class HERReplayBuffer(TensorDictReplayBuffer):
         self.achieved_goal_key = achieved_goal_key
         self.reward_key = reward_key
         self.end_key = end_key
+
+    # the index of trajectories hears what the sampler hears
+
+    def _connect(self) -> None:
+        super()._connect()
+        self._index.reset(self._storage.newest)
+
+    def _take_parts(self, state: dict[str, Any]) -> None:
+        super()._take_parts(state)
+        self._index.reset(self._storage.newest)
+
+    def _written(self, elements: Tensor) -> None:
+        super()._written(elements)
+        self._index.extend(self._storage, elements.numpy())
+
+    def _overwritten(self, elements: Tensor) -> None:
+        super()._overwritten(elements)
+        self._index.mark(self._storage, elements.reshape(-1).numpy())
+
+    def _emptied(self) -> None:
+        super()._emptied()
+        self._index.reset()
 
     # draws of goals are part of the draw, so that prefetching stays exact
 
@@ -124,7 +150,7 @@ class HERReplayBuffer(TensorDictReplayBuffer):
     def _fetch(self, draw: tuple[Any, dict[str, Any]]) -> Any:  # noqa: ANN401
         data = super()._fetch(draw)
         chosen, elements = draw[1][_DRAWN]
-        achieved = self._rows().take(self._achieved(data), elements)
+        achieved = self._achieved(elements)
         flat = data.reshape(-1)
         for key in (self.goal_key, in_next(self.goal_key)):
             goal = flat.get(key, None)
@@ -161,25 +187,31 @@ class HERReplayBuffer(TensorDictReplayBuffer):
         reward = reward.index_put((chosen.to(reward.device),), new)
         return data.set(self.reward_key, reward.reshape(*data.shape, *reward.shape[1:]))
 
-    def _rows(self) -> Neighbours:
-        return Neighbours(self._storage, self._writer, self.end_key, owner="HERReplayBuffer")
-
-    def _achieved(self, data: TensorDictBase) -> NestedKey:
-        following = in_next(self.achieved_goal_key)
-        return self.achieved_goal_key if data.get(following, None) is None else following
+    def _achieved(self, elements: Tensor) -> Tensor:
+        """Return the states that the steps of elements reached, `[n, ...]`."""
+        for key in (in_next(self.achieved_goal_key), self.achieved_goal_key):
+            achieved = self._storage.entry(unravel_key(key), elements)
+            if achieved is not None:
+                return achieved
+        raise MissingKeyError(
+            f"`{self.achieved_goal_key}` is not stored, neither at the root nor below `next`. "
+            "Pass `achieved_goal_key=...`."
+        )
 
     def _choose(self, elements: Tensor) -> Tensor:
         """Draw the element whose achieved state becomes the goal of each element."""
         generator, count = self._sampler.generator, len(elements)
         if self.strategy is HindsightStrategy.RANDOM:
             return torch.randint(len(self._storage), (count,), generator=generator)
-        rows = self._rows()
-        later = rows.steps_to_end(elements)
+        index = self._index
+        index.refresh(self._storage)
+        here = index.positions(elements.numpy())
+        last = index.last_of(here)
         if self.strategy is HindsightStrategy.FINAL:
-            return rows.ahead(elements, later)
-        earlier = torch.zeros_like(later)
-        if self.strategy is HindsightStrategy.EPISODE:
-            earlier = rows.steps_from_start(elements)
-        share = torch.rand(count, dtype=torch.float64, generator=generator)
-        steps = (share * (earlier + later + 1)).long() - earlier
-        return rows.ahead(elements, steps)
+            return torch.from_numpy(index.elements(last))
+        size = index.length_of(last)
+        place = size - 1 - (last - here) % index.used
+        first = np.zeros_like(place) if self.strategy is HindsightStrategy.EPISODE else place
+        share = torch.rand(count, dtype=torch.float64, generator=generator).numpy()
+        goal = first + (share * (size - first)).astype(np.int64)
+        return torch.from_numpy(index.elements(index.step(last, goal - size + 1)))

@@ -197,10 +197,10 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         return None if elements[0] < 0 else int(elements[0])
 
     def _tell(self, elements: Tensor) -> None:
-        """Tell the sampler what was written; of a shared buffer it hears when it draws."""
+        """Tell of what was written; of a shared buffer it is heard at the next draw."""
         if self._sharing is None:
             kept = elements if self._writer.keeps_all else elements[elements >= 0]
-            self._sampler.extend(kept)
+            self._written(kept)
 
     def extend(self, data: Any) -> Tensor:  # noqa: ANN401
         """Write a batch of rows.
@@ -243,7 +243,7 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
             self._version += 1
             self._writer.empty(empty_write_count)
             self._storage.empty()
-            self._sampler.empty()
+            self._emptied()
             self._transform.forget()
             if self._sharing is not None:
                 self._sharing.replaced(heard=True)
@@ -269,7 +269,7 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         self._refuse_if_shared("Overwriting in place")
         with self._lock:
             self._version += 1
-            self._sampler.mark_update(self._storage.ravel(index), storage=self._storage)
+            self._overwritten(self._storage.ravel(index))
 
     def update_if_present(
         self,

@@ -45,8 +45,8 @@ class JournaledColumns(Columns):
         self._saved = saved.tensors
         mode = "w+" if fresh else "r+"
         shape = (len(columns.tensors[0]),)
-        self._places = torch.from_numpy(
-            np.memmap(folder / "places.i64", dtype=np.int64, mode=mode, shape=shape)
+        self._replaced = torch.from_numpy(
+            np.memmap(folder / "replaced.i64", dtype=np.int64, mode=mode, shape=shape)
         )
 
     def write(self, cursor: int | range | Tensor, leaves: list[Tensor]) -> None:
@@ -55,7 +55,7 @@ class JournaledColumns(Columns):
         rows = rows[rows < self._numbers.read().rows]
         count = len(rows)
         if count:
-            self._places[:count] = rows
+            self._replaced[:count] = rows
             for tensor, saved in zip(self.tensors, self._saved, strict=True):
                 torch.index_select(tensor, 0, rows, out=saved[:count])
             self._numbers.change(undo=count)
@@ -64,7 +64,7 @@ class JournaledColumns(Columns):
     def undo(self) -> None:
         """Put back what an unfinished write replaced."""
         count = self._numbers.read().undo
-        rows = self._places[:count]
+        rows = self._replaced[:count]
         for tensor, saved in zip(self.tensors, self._saved, strict=True):
             tensor[rows] = saved[:count]
         self._numbers.change(undo=0)

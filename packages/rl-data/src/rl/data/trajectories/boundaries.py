@@ -24,7 +24,7 @@ DEFAULT_TRAJECTORY_KEYS: tuple[NestedKey, ...] = (("collector", "traj_ids"), "tr
 class Boundaries:
     """Tells whether a trajectory ends between two neighbouring elements.
 
-    Ids count if there are any, and end where they change; otherwise flags count.
+    Ids count if there are any, and end where they change; otherwise flags count, or both.
 
     Args:
         traj_key: the ids; looked for under the usual names if no key is given at all.
@@ -32,6 +32,7 @@ class Boundaries:
         end_keys: several flags, of which those that are stored count together.
         ends: all flags at once, one per element; the storage is not read.
         trajectories: all ids at once, one per element; the storage is not read.
+        both: whether flags count beside ids.
 
     Raises:
         ValueError: arguments exclude each other.
@@ -50,6 +51,8 @@ class Boundaries:
         end_keys: Sequence[NestedKey] | None = None,
         ends: Tensor | None = None,
         trajectories: Tensor | None = None,
+        *,
+        both: bool = False,
     ) -> None:
         _check_exclusive(traj_key, end_key, end_keys, ends, trajectories)
         given = traj_key is not None or end_key is not None or end_keys is not None
@@ -63,8 +66,9 @@ class Boundaries:
             self._end_keys = ()
         self._ends = None if ends is None else _flat(ends, "ends").astype(bool)
         self._ids = None if trajectories is None else _flat(trajectories, "trajectories")
-        # the keys that the storage turned out to have
-        self._found: tuple[str, tuple[NestedKey, ...]] | None = None
+        self._both = both
+        # the ids and the flags that the storage turned out to have, of those that count
+        self._found: tuple[list[NestedKey], list[NestedKey]] | None = None
 
     @property
     def static(self) -> int | None:
@@ -91,29 +95,31 @@ class Boundaries:
             return self._ends.take(here)
         if self._ids is not None:
             return self._ids.take(here) != self._ids.take(following)
-        kind, keys = self._keys_of(storage, here)
-        if kind == "ids":
-            ids = _rows(storage.entry(keys[0], torch.from_numpy(here)))
-            later = _rows(storage.entry(keys[0], torch.from_numpy(following)))
-            return (ids != later).any(1)
+        ids, flags = self._keys_of(storage, here)
         ends = np.zeros(here.shape, bool)
-        for key in keys:
+        for key in ids:
+            own = _rows(storage.entry(key, torch.from_numpy(here)))
+            later = _rows(storage.entry(key, torch.from_numpy(following)))
+            ends |= (own != later).any(1)
+        for key in flags:
             ends |= _rows(storage.entry(key, torch.from_numpy(here))).any(1)
         return ends
 
-    def _keys_of(self, storage: Storage, here: np.ndarray) -> tuple[str, tuple[NestedKey, ...]]:
+    def _keys_of(
+        self, storage: Storage, here: np.ndarray
+    ) -> tuple[list[NestedKey], list[NestedKey]]:
         if self._found is None:
             one = torch.from_numpy(here[:1])
             ids = [key for key in self._id_keys if storage.entry(key, one) is not None]
-            ends = [key for key in self._end_keys if storage.entry(key, one) is not None]
-            if not ids and not ends:
+            flags = [key for key in self._end_keys if storage.entry(key, one) is not None]
+            if not ids and not flags:
                 looked = [*self._id_keys, *self._end_keys]
                 raise MissingKeyError(
                     f"The stored rows have none of {looked}, which tell trajectories apart. Store "
                     "one, or name yours with `traj_key=` (ids) or `end_key=` (flags); rows must "
                     "be TensorDicts or dicts."
                 )
-            self._found = ("ids", (ids[0],)) if ids else ("ends", tuple(ends))
+            self._found = ids[:1], [] if ids and not self._both else flags
         return self._found
 
 

@@ -161,11 +161,7 @@ class TrajectoryIndex:
         self._check_static(len(storage))
         if not self._stale and not self._runs and not self._touched and used == self.used:
             return Change(_NONE, _NONE)
-        expected = (
-            used
-            if self._stale
-            else max([self.used, *(min(first + n, self.rows) for first, n in self._runs)])
-        )
+        expected = used if self._stale else self._expected_rows()
         if used != expected:  # written by others: they go on from where the rows ended
             self._seam[:] = False
         everything = self._stale or used != expected

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase, is_tensor_collection
 from torch import Tensor
@@ -21,8 +20,6 @@ from rl.data.writers.immutable import ImmutableDatasetWriter
 from rl.data.writers.round_robin import RoundRobinWriter
 
 __all__ = ["Neighbours", "buffer_of"]
-
-_RUN = 256
 
 
 def buffer_of(transform: Transform) -> Any:  # noqa: ANN401 (a buffer, which imports transforms)
@@ -115,12 +112,6 @@ class Neighbours:
             taken[old] = self._column(self._past, key)[place[old] - total].to(taken.device)
         return taken
 
-    def by_row(self, key: NestedKey) -> Tensor:
-        """Return a column as `[rows, elements of a row]`, with a last dimension if it has more."""
-        column = self._column(self.columns, key)
-        column = column.reshape(self.num_rows, self._inner, -1)
-        return column.squeeze(-1)
-
     def rows(self, ages: Tensor, keys: list[NestedKey]) -> TensorDictBase:
         """Return entries of whole rows by their age, `[rows, *inner]`; 0 is the oldest stored."""
         env = torch.arange(self._inner)
@@ -172,18 +163,6 @@ class Neighbours:
         """Return whether the rows have an entry."""
         return self.columns.get(key, None) is not None
 
-    def steps_to_end(self, elements: Tensor) -> Tensor:
-        """Return how many elements of the same trajectory are stored after each, `[n]` int64."""
-        return self._walk(elements, 1)
-
-    def steps_from_start(self, elements: Tensor) -> Tensor:
-        """Return how many elements of the same trajectory are stored before each, `[n]` int64."""
-        return self._walk(elements, -1)
-
-    def ahead(self, elements: Tensor, steps: Tensor) -> Tensor:
-        """Return the elements `steps` rows later, `[n]`; there must be some."""
-        return self._element(self._age(elements) + steps, elements % self._inner)
-
     # ---------------------------------------------------------------- order
 
     def _age(self, elements: Tensor) -> Tensor:
@@ -215,59 +194,3 @@ class Neighbours:
             other = self.take(self.traj_key, flat) != self.take(self.traj_key, after)
             ends = ends | any_feature(other, 1)
         return ends.reshape(elements.shape).to(elements.device)
-
-    def _walk(self, elements: Tensor, direction: int) -> Tensor:
-        """Count the elements on one side by looking at ever longer runs of flags."""
-        ages = self._age(elements)
-        limits = self.num_rows - 1 - ages if direction > 0 else ages
-        steps = limits.clone()
-        places = zip(ages.tolist(), (elements % self._inner).tolist(), limits.tolist(), strict=True)
-        flags = _Flags(self)
-        for i, (age, env, limit) in enumerate(places):
-            start, run = 0, _RUN
-            while start < limit:
-                stop = min(start + run, limit)
-                # the trajectory is left where the flag between two neighbours is set
-                low = age + start if direction > 0 else age - stop
-                ends = flags.between(low, low + stop - start, env)[::direction]
-                first = int(ends.argmax())
-                if ends[first]:
-                    steps[i] = start + first
-                    break
-                start, run = stop, 2 * run
-        return steps
-
-
-class _Flags:
-    """The flags of one env in the order of age: slices of columns, which are quick to search."""
-
-    def __init__(self, rows: Neighbours) -> None:
-        self._oldest, self._rows = rows.oldest, rows.num_rows
-        self._done = _host(rows.by_row(rows.done_key))
-        self._ids = None if rows.traj_key is None else _host(rows.by_row(rows.traj_key))
-
-    def between(self, low: int, high: int, env: int) -> np.ndarray:
-        """Return whether a trajectory ends at the ages from `low` to before `high`."""
-        ends = self._slice(self._done, low, high, env)
-        if self._ids is not None:
-            ids = self._slice(self._ids, low, min(high + 1, self._rows), env)
-            changes = np.zeros_like(ends)
-            changes[: len(ids) - 1] = ids[1:] != ids[:-1]
-            ends = ends | changes
-        return ends.any(-1) if ends.ndim > 1 else ends
-
-    def _slice(self, column: np.ndarray | Tensor, low: int, high: int, env: int) -> np.ndarray:
-        start, count = (self._oldest + low) % self._rows, high - low
-        head = _near(column[start : min(start + count, self._rows), env])
-        if start + count <= self._rows:
-            return head
-        return np.concatenate([head, _near(column[: start + count - self._rows, env])])
-
-
-def _host(column: Tensor) -> np.ndarray | Tensor:
-    """Return a column in the process's memory as an array; slices of others are fetched."""
-    return column.numpy() if column.device.type == "cpu" else column
-
-
-def _near(part: np.ndarray | Tensor) -> np.ndarray:
-    return part if isinstance(part, np.ndarray) else part.numpy(force=True)
