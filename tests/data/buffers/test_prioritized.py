@@ -3,6 +3,7 @@ import torch
 from tensordict import TensorDict
 
 from rl.data import (
+    DeviceSumTree,
     LazyMemmapStorage,
     LazyTensorStorage,
     PrioritizedReplayBuffer,
@@ -74,3 +75,30 @@ def test_the_exponents_are_required(cls, key):
     del arguments[key]
     with pytest.raises(TypeError, match=key):
         cls(**arguments)
+
+
+def test_the_device_of_the_tree():
+    made = [
+        PrioritizedReplayBuffer(alpha=0.6, beta=0.4, sampler_device=device)
+        for device in (None, "cpu", "meta")
+    ]
+    kinds = [isinstance(rb.sampler._sum_tree, DeviceSumTree) for rb in made]
+    assert kinds == [False, False, True]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_all_on_cuda():
+    rb = TensorDictPrioritizedReplayBuffer(
+        alpha=1.0,
+        beta=0.5,
+        storage=LazyTensorStorage(10, device="cuda"),
+        sampler_device="cuda",
+        batch_size=64,
+    )
+    rb.extend(TensorDict({"x": torch.arange(10)}, [10]))
+    batch = rb.sample()
+    batch["td_error"] = (batch["x"] == 7).float() * 1e6
+    rb.update_tensordict_priority(batch)
+    again = rb.sample()
+    assert again["x"].eq(7).float().mean() > 0.9
+    assert {again[key].device.type for key in ("x", "index", "priority_weight")} == {"cuda"}

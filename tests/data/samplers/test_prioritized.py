@@ -3,9 +3,28 @@ import pickle
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from rl.core.errors import ShapeError, SpecError
-from rl.data import LazyTensorStorage, ListStorage, PrioritizedSampler, ReplayBuffer
+from rl.data import (
+    DeviceSumTree,
+    LazyTensorStorage,
+    ListStorage,
+    PrioritizedSampler,
+    ReplayBuffer,
+    TensorDictReplayBuffer,
+)
+from rl.data.testing import check_buffer
+
+
+@pytest.fixture(autouse=True, params=["host", "device"])
+def tree(request, monkeypatch):
+    """Every test with the tree of the CPU, and with that of devices."""
+    if request.param == "device":
+        monkeypatch.setattr(
+            "rl.data.samplers.prioritized._tree",
+            lambda size, dtype, _: DeviceSumTree(size, dtype, "cpu"),
+        )
 
 
 def make(n=4, capacity=None, **kwargs):
@@ -186,3 +205,19 @@ def test_a_copied_buffer_draws_by_its_own_priorities(copied):
     assert set(batch["x"].tolist()) == {2, 3}
     rb.update_priority(torch.arange(2), 2.0)
     assert rb.sample(return_info=True)[1]["priority_weight"].min() == 1.0
+
+
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_the_kit_of_buffers(ndim):
+    """Same random state, same draws; prefetching changes none; a saved buffer goes on."""
+    shape = (2,) if ndim == 2 else ()
+    check_buffer(
+        lambda generator, prefetch: TensorDictReplayBuffer(
+            storage=LazyTensorStorage(24, ndim=ndim),
+            sampler=PrioritizedSampler(24, 0.7, 0.5),
+            batch_size=6,
+            generator=generator,
+            prefetch=prefetch,
+        ),
+        lambda n: TensorDict({"x": torch.randn(*shape, n, 3)}, [*shape, n]),
+    )

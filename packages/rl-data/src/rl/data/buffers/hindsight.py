@@ -141,7 +141,7 @@ class HERReplayBuffer(TensorDictReplayBuffer):
 
     def _draw(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
         index, told = super()._draw(batch_size)
-        elements = self._storage.ravel(index).reshape(-1)
+        elements = self._storage.ravel(index).reshape(-1).cpu()
         count = round(self.her_ratio * len(elements))
         chosen = torch.randperm(len(elements), generator=self._sampler.generator)[:count]
         goals = self._choose(elements[chosen])

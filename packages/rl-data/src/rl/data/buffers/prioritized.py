@@ -24,8 +24,9 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         alpha: how much priorities count.
         beta: how much the weights correct for it.
         eps: added to priorities.
-        dtype: of the trees.
+        dtype: of the tree.
         storage: a storage, or a function that makes one.
+        sampler_device: where the tree is, the CPU by default; see `PrioritizedSampler`.
         kwargs: see `ReplayBuffer`, except `sampler`.
 
     Example:
@@ -43,10 +44,13 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         eps: float = 1e-8,
         dtype: torch.dtype = torch.float32,
         storage: Storage | Callable[[], Storage] | None = None,
+        sampler_device: torch.device | str | int | None = None,
         **kwargs: Any,
     ) -> None:
         storage = _make(storage)
-        sampler = PrioritizedSampler(storage.max_size, alpha, beta, eps, dtype)
+        sampler = PrioritizedSampler(
+            storage.max_size, alpha, beta, eps, dtype, device=sampler_device
+        )
         super().__init__(storage=storage, sampler=sampler, **kwargs)
 
 
@@ -59,6 +63,7 @@ class TensorDictPrioritizedReplayBuffer(TensorDictReplayBuffer):
         priority_key: entry that holds priorities.
         eps: added to priorities.
         storage: a storage, or a function that makes one.
+        sampler_device: where the tree is, the CPU by default; see `PrioritizedSampler`.
         reduction: how priorities with further dimensions become one per element.
         kwargs: see `ReplayBuffer`, except `sampler`.
 
@@ -90,11 +95,14 @@ class TensorDictPrioritizedReplayBuffer(TensorDictReplayBuffer):
         priority_key: NestedKey = "td_error",
         eps: float = 1e-8,
         storage: Storage | Callable[[], Storage] | None = None,
+        sampler_device: torch.device | str | int | None = None,
         reduction: str = "max",
         **kwargs: Any,
     ) -> None:
         storage = _make(storage)
-        sampler = PrioritizedSampler(storage.max_size, alpha, beta, eps, reduction=reduction)
+        sampler = PrioritizedSampler(
+            storage.max_size, alpha, beta, eps, reduction=reduction, device=sampler_device
+        )
         super().__init__(priority_key=priority_key, storage=storage, sampler=sampler, **kwargs)
 
 

@@ -178,7 +178,7 @@ def _stacked(index: Any) -> Tensor:  # noqa: ANN401
 
 
 def _numbers(index: Any, storage: Storage) -> Tensor:  # noqa: ANN401
-    return storage.ravel(_stacked(index))
+    return storage.ravel(_stacked(index)).cpu()
 
 
 def _per_row(value: Any, size: int) -> Any:  # noqa: ANN401

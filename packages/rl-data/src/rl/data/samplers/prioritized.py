@@ -11,8 +11,8 @@ from torch import Tensor
 from rl.core.errors import ShapeError, SpecError
 from rl.data.samplers.base import Sampler
 from rl.data.storages.base import Storage
-from rl.data.trees.least_leaf import LeastLeaf
-from rl.data.trees.segment_tree import SumTree, within
+from rl.data.trees.device_tree import DeviceSumTree
+from rl.data.trees.segment_tree import SumTree
 
 __all__ = ["PrioritizedSampler"]
 
@@ -35,6 +35,9 @@ class PrioritizedSampler(Sampler):
             `"min"`, `"median"` or `"mean"`.
         max_priority_within_buffer: whether the priority of new elements is the largest in the
             buffer instead of the largest ever seen.
+        device: of the tree. On an accelerator, samples hold indices and weights of that device,
+            and drawing them waits for nothing; `update_priority` waits once for its checks. By
+            default the tree is on the CPU, where it is quicker to call.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -60,6 +63,7 @@ class PrioritizedSampler(Sampler):
         dtype: torch.dtype = torch.float32,
         reduction: str = "max",
         max_priority_within_buffer: bool = False,
+        device: torch.device | str | int | None = None,
     ) -> None:
         for name, value in (("alpha", alpha), ("beta", beta), ("eps", eps)):
             if not 0 <= value < float("inf"):
@@ -73,8 +77,10 @@ class PrioritizedSampler(Sampler):
         self.eps = float(eps)
         self.reduction = reduction
         self.max_priority_within_buffer = max_priority_within_buffer
-        self._sum_tree = SumTree(max_capacity, dtype)
-        self._least = LeastLeaf(self._sum_tree.numbers)
+        self._sum_tree = _tree(max_capacity, dtype, device)
+        self._least = self._sum_tree.least_leaf()
+        # whether any leaf is positive, without asking the tree
+        self._any_priority = False
         self._tiny = torch.finfo(dtype).tiny
         self._max_priority: float | None = None
         # counts changes of the tree, which are in place: tells a draw made ahead that it is stale
@@ -120,25 +126,26 @@ class PrioritizedSampler(Sampler):
             RuntimeError: the storage is empty.
         """
         size = self._size(storage)
-        total = self._sum_tree.reduce()
-        if not total > 0:
-            raise RuntimeError(
-                "No element has a priority: the rows were not written through the buffer. Extend "
-                "the buffer, or call `rb.mark_update(torch.arange(len(rb)))`."
-            )
+        if not self._any_priority:
+            raise self._nothing_to_draw()
         uniform = torch.rand(batch_size, generator=self.generator, dtype=torch.float64)
-        found = self._sum_tree.search(uniform.numpy() * total)
-        np.minimum(found, size - 1, out=found)
-        ratio = self._sum_tree.at(found) / self._least.value()
-        weight = torch.from_numpy(np.power(ratio, -self.beta, dtype=np.float32))
-        return storage.unravel(torch.from_numpy(found)), {"priority_weight": weight}
+        found, leaf = self._sum_tree.draw(uniform)
+        weight = torch.as_tensor((leaf / self._least.value()) ** -self.beta).float()
+        return storage.unravel(found.clamp_(max=size - 1)), {"priority_weight": weight}
+
+    @staticmethod
+    def _nothing_to_draw() -> RuntimeError:
+        return RuntimeError(
+            "No element has a priority: the rows were not written through the buffer. Extend "
+            "the buffer, or call `rb.mark_update(torch.arange(len(rb)))`."
+        )
 
     # ------------------------------------------------------------ priorities
 
     def extend(self, index: Tensor) -> None:
         """Give elements that were written the default priority."""
         leaf = self.default_priority
-        self._set(index.numpy(), np.float64(leaf), leaf)
+        self._set(self._sum_tree.array(index), np.float64(leaf), leaf)
 
     def mark_update(self, index: Tensor, *, storage: Storage | None = None) -> None:
         """Give elements that were overwritten the default priority.
@@ -147,7 +154,7 @@ class PrioritizedSampler(Sampler):
             IndexError: an element is out of range.
         """
         position = torch.as_tensor(index).reshape(-1)
-        self._check_range(position.numpy(), storage)
+        self._check_range(self._sum_tree.array(position), storage)
         self.extend(position)
 
     def update_priority(
@@ -165,23 +172,24 @@ class PrioritizedSampler(Sampler):
             SpecError: a priority is negative or not finite.
             IndexError: an element is out of range.
         """
-        position = _as_array(index).reshape(-1)
-        value, least, largest = self._reduced(priority, position.size)
-        if position.size == 0:
+        position = self._sum_tree.array(index).reshape(-1)
+        value, least, largest = self._reduced(priority, len(position))
+        if not len(position):
             return
         self._check_range(position, storage)
         if self._max_priority is None or largest > self._max_priority:
             self._max_priority = largest
         # a bound in spite of rounding
         bound = (least + self.eps) ** self.alpha * (1 - 1e-9)
-        self._set(position, np.power(value + self.eps, self.alpha), bound)
+        self._set(position, (value + self.eps) ** self.alpha, bound)
 
-    def _check_range(self, position: np.ndarray, storage: Storage | None) -> None:
+    def _check_range(self, position: Any, storage: Storage | None) -> None:  # noqa: ANN401
         size = self.max_size if storage is None else len(storage)
-        if position.size and not within(position, size):
+        if len(position) and not self._sum_tree.within(position, size):
             raise IndexError(
-                f"Priorities are given for elements [{position.min()}, {position.max()}], expected "
-                f"them in [0, {size}). Pass the `index` entry of a sample."
+                f"Priorities are given for elements [{int(position.min())}, "
+                f"{int(position.max())}], expected them in [0, {size}). Pass the `index` entry of "
+                "a sample."
             )
 
     def check_priority(self, priority: Tensor | float, count: int) -> None:
@@ -193,7 +201,7 @@ class PrioritizedSampler(Sampler):
         """
         self._reduced(priority, count)
 
-    def _reduced(self, priority: Tensor | float, count: int) -> tuple[np.ndarray, float, float]:
+    def _reduced(self, priority: Tensor | float, count: int) -> tuple[Any, float, float]:
         """Return one checked number per element, the least of them and the largest."""
         priority = torch.as_tensor(priority)
         shape = priority.shape
@@ -204,11 +212,10 @@ class PrioritizedSampler(Sampler):
                 f"`priority` has shape {list(shape)}, the index names "
                 f"{count} elements. Give one priority per element."
             )
-        value = _as_array(priority).astype(np.float64, copy=False)
-        if not value.size:
+        value = self._sum_tree.array(priority, torch.float64)
+        if shape and not shape[0]:
             return value, 0.0, 0.0
-        # the methods `min` and `max` take a detour through Python
-        least, largest = float(np.minimum.reduce(value)), float(np.maximum.reduce(value))
+        least, largest = self._sum_tree.extremes(value)
         # not(a >= 0) is true of NaN as well
         if not least >= 0 or not largest < np.inf:
             raise SpecError(
@@ -217,15 +224,16 @@ class PrioritizedSampler(Sampler):
             )
         return value, least, largest
 
-    def _set(self, position: np.ndarray, value: np.ndarray | np.float64, least: float) -> None:
+    def _set(self, position: Any, value: Any, least: float) -> None:  # noqa: ANN401
         """Set leaves, none of which is below `least`."""
-        if position.size == 0:
+        if not len(position):
             return
         # a leaf of zero would count as absent: stay above it even where alpha is large
-        leaf = value if self.eps**self.alpha > 2 * self._tiny else np.maximum(value, self._tiny)
+        leaf = value if self.eps**self.alpha > 2 * self._tiny else value.clip(self._tiny)
         before = self._sum_tree.at(position)
         self._sum_tree.store(position, leaf)
         self._least.changed(before, position, max(least, self._tiny))
+        self._any_priority = True
         self._version += 1
 
     # ----------------------------------------------------------------- state
@@ -235,13 +243,14 @@ class PrioritizedSampler(Sampler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._least = LeastLeaf(self._sum_tree.numbers)
+        self._least = self._sum_tree.least_leaf()
 
     def empty(self) -> None:
         """Forget every priority."""
         self._sum_tree.clear()
         self._least.forget()
         self._max_priority = None
+        self._any_priority = False
         self._version += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -263,6 +272,7 @@ class PrioritizedSampler(Sampler):
         leaves = state_dict["leaves"]
         self._sum_tree.load_leaves(leaves)
         self._least.forget()
+        self._any_priority = bool((leaves > 0).any())
         self._max_priority = state_dict["max_priority"]
         self.alpha = state_dict["alpha"]
         self.beta = state_dict["beta"]
@@ -276,12 +286,9 @@ class PrioritizedSampler(Sampler):
         )
 
 
-def _as_array(values: Tensor | Any) -> np.ndarray:  # noqa: ANN401
-    tensor = values if isinstance(values, Tensor) else torch.as_tensor(values)
-    if tensor.requires_grad or tensor.device.type != "cpu" or tensor.dtype is torch.bfloat16:
-        tensor = tensor.detach().cpu()
-        tensor = tensor.float() if tensor.dtype is torch.bfloat16 else tensor
-    return tensor.numpy()
+def _tree(size: int, dtype: torch.dtype, device: torch.device | str | int | None) -> SumTree:
+    device = torch.device("cpu" if device is None else device)
+    return SumTree(size, dtype) if device.type == "cpu" else DeviceSumTree(size, dtype, device)
 
 
 _REDUCTIONS = {

@@ -144,17 +144,12 @@ class PrioritizedSliceSampler(SliceSampler, PrioritizedSampler):
         count, length = self._shape(batch_size)
         self._refresh_starts(storage, length)
         self._eligible(length)
-        total = self._sum_tree.reduce()
-        if not total > 0:
-            raise RuntimeError(
-                "No element has a priority: the rows were not written through the buffer. Extend "
-                "the buffer, or call `rb.mark_update(torch.arange(len(rb)))`."
-            )
+        if not self._sum_tree.reduce() > 0:
+            raise self._nothing_to_draw()
         uniform = torch.rand(count, generator=self.generator, dtype=torch.float64)
-        found = self._sum_tree.search(uniform.numpy() * total)
-        ratio = self._sum_tree.at(found) / self._least.value()
-        weight = np.power(ratio, -self.beta, dtype=np.float32)
-        first, taken = self._place_at(self._index.positions(found), length)
+        found, leaf = self._sum_tree.draw(uniform)
+        weight = ((leaf / self._least.value()) ** -self.beta).astype(np.float32)
+        first, taken = self._place_at(self._index.positions(found.numpy()), length)
         slices = self._lay_out(first, taken, length)
         told = self._marks.of(storage, slices)
         told["priority_weight"] = torch.from_numpy(weight.repeat(taken))

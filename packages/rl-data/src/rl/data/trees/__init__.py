@@ -1,5 +1,13 @@
 """Trees: segment trees behind prioritised sampling, and search trees over rollouts."""
 
+from rl.data.trees.device_tree import (
+    CudaMinSegmentTreeFp32,
+    CudaMinSegmentTreeFp64,
+    CudaSumSegmentTreeFp32,
+    CudaSumSegmentTreeFp64,
+    DeviceMinTree,
+    DeviceSumTree,
+)
 from rl.data.trees.forest import MCTSForest
 from rl.data.trees.segment_tree import (
     MinSegmentTreeFp32,
@@ -13,6 +21,12 @@ from rl.data.trees.segment_tree import (
 from rl.data.trees.tree import Subtree, Tree
 
 __all__ = [
+    "CudaMinSegmentTreeFp32",
+    "CudaMinSegmentTreeFp64",
+    "CudaSumSegmentTreeFp32",
+    "CudaSumSegmentTreeFp64",
+    "DeviceMinTree",
+    "DeviceSumTree",
     "MCTSForest",
     "MinSegmentTreeFp32",
     "MinSegmentTreeFp64",

@@ -11,6 +11,7 @@ batch, so a tree restored from its leaves equals, bit for bit, the tree that was
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from rl.data.trees.least_leaf import LeastLeaf
 
 __all__ = [
     "MinSegmentTreeFp32",
@@ -27,7 +30,6 @@ __all__ = [
     "SumSegmentTreeFp32",
     "SumSegmentTreeFp64",
     "SumTree",
-    "within",
 ]
 
 _FANOUT = 64
@@ -37,6 +39,7 @@ _BELOW = 1.0 - 2.0**-52
 
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
+Numbers = float | Tensor | np.ndarray
 Index = int | Tensor | np.ndarray
 
 
@@ -60,6 +63,8 @@ class SegmentTree(ABC):
     identity_element: float
     _ufunc: np.ufunc
     _over_children: Callable[[Tensor, int], Tensor]
+    _fanout = _FANOUT
+    _largest_top = _TOP
 
     def __init__(self, size: int, dtype: torch.dtype = torch.float32) -> None:
         if size <= 0:
@@ -72,14 +77,14 @@ class SegmentTree(ABC):
         """Make the levels; the leaves are the first."""
         self.size = size
         self.dtype = dtype
-        self._levels: list[np.ndarray] = []
+        self._levels: list[Any] = []
         width = size
         while True:
-            width = -(-width // _FANOUT)
-            is_top = width * _FANOUT <= _TOP
+            width = -(-width // self._fanout)
+            is_top = width * self._fanout <= self._largest_top
             # the reductions of the top level are in float64: spare them the conversion
-            kind = np.float64 if is_top and self._levels else _NUMPY[dtype]
-            self._levels.append(np.full((width, _FANOUT), self.identity_element, kind))
+            kind = torch.float64 if is_top and self._levels else dtype
+            self._levels.append(self._full((width, self._fanout), kind))
             if is_top:
                 break
         self._flat = [level.reshape(-1) for level in self._levels]
@@ -88,7 +93,8 @@ class SegmentTree(ABC):
     def __getstate__(self) -> dict[str, Any]:
         # the levels have views, which a copy must make anew; a process that is sent a tensor would
         # share its memory
-        return {"size": self.size, "dtype": self.dtype, "leaves": self.leaves().numpy()}
+        leaves = self.leaves().numpy(force=True)
+        return {"size": self.size, "dtype": self.dtype, "leaves": leaves}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._allocate(state["size"], state["dtype"])
@@ -100,26 +106,22 @@ class SegmentTree(ABC):
     @property
     def capacity(self) -> int:
         """Number of leaves, padding included."""
-        return self._flat[0].size
+        return len(self._flat[0])
 
     # -------------------------------------------------------------- leaves
 
     @property
-    def numbers(self) -> np.ndarray:
+    def numbers(self) -> Any:  # noqa: ANN401 (an array of this tree's kind)
         """The leaves themselves, to be read only; padding included."""
         return self._flat[0]
 
     def __getitem__(self, index: Index) -> Tensor | float:
         if isinstance(index, int):
             return float(self._flat[0][index])
-        return torch.from_numpy(self.at(_as_array(index)))
+        return torch.as_tensor(self.at(self.array(index)))
 
     def __setitem__(self, index: Index, value: float | Tensor | np.ndarray) -> None:
         self.update(index, value)
-
-    def at(self, index: np.ndarray) -> np.ndarray:
-        """Return the leaves at `index`, an int64 array."""
-        return self._flat[0].take(index)
 
     def update(self, index: Index, value: float | Tensor | np.ndarray) -> None:
         """Set leaves; where an index is repeated its last value stays.
@@ -127,28 +129,19 @@ class SegmentTree(ABC):
         Raises:
             IndexError: an index is not in `[0, size)`; nothing is changed.
         """
-        position = _as_array(index)
-        if position.size == 0:
+        position = self.array(index)
+        if not math.prod(position.shape):
             return
-        if not within(position, self.size):
+        if not self.within(position, self.size):
             raise IndexError(
-                f"Tree indices span [{position.min()}, {position.max()}], expected them in "
-                f"[0, {self.size}): the tree has {self.size} leaves."
+                f"Tree indices span [{int(position.min())}, {int(position.max())}], expected them "
+                f"in [0, {self.size}): the tree has {self.size} leaves."
             )
-        self.store(position, value if isinstance(value, float) else _as_array(value))
-
-    def store(self, position: np.ndarray, value: float | np.ndarray) -> None:
-        """Do what `update` does for positions that are known to be in range."""
-        self._flat[0][position] = value
-        for below, above in zip(self._levels, self._flat[1:], strict=False):
-            position = position // _FANOUT
-            # `clip` spares the check of what is in range
-            above[position] = self._reduce(below.take(position, 0, mode="clip"))
-        self._changed()
+        self.store(position, value if isinstance(value, float) else self.array(value))
 
     def leaves(self) -> Tensor:
         """Return a copy of the leaves, `[size]`."""
-        return torch.from_numpy(self._flat[0][: self.size].copy())
+        return torch.as_tensor(self._flat[0][: self.size]).clone()
 
     def load_leaves(self, leaves: Tensor) -> None:
         """Set every leaf and rebuild the tree.
@@ -161,7 +154,7 @@ class SegmentTree(ABC):
                 f"Leaves have shape {list(leaves.shape)} and dtype {leaves.dtype}, expected "
                 f"[{self.size}] and {self.dtype}."
             )
-        self._flat[0][: self.size] = leaves.numpy()
+        self._flat[0][: self.size] = self.array(leaves)
         for below, above in zip(self._levels, self._flat[1:], strict=False):
             above[: len(below)] = self._reduce(below)
         self._changed()
@@ -169,11 +162,8 @@ class SegmentTree(ABC):
     def clear(self) -> None:
         """Set every leaf to the identity element."""
         for level in self._flat:
-            level.fill(self.identity_element)
+            level[:] = self.identity_element
         self._changed()
-
-    def _reduce(self, blocks: np.ndarray) -> np.ndarray:
-        return type(self)._over_children(torch.from_numpy(blocks), 1).numpy()
 
     def _changed(self) -> None:  # noqa: B027 (optional)
         """Forget what was derived from the top level."""
@@ -194,16 +184,59 @@ class SegmentTree(ABC):
             raise IndexError(f"Range [{start}, {end}) is not within [0, {self.size}].")
         total = self.identity_element
         for flat in self._flat[:-1]:
-            if end - start <= 2 * _FANOUT:
+            if end - start <= 2 * self._fanout:
                 break
-            left = -(-start // _FANOUT) * _FANOUT
-            right = end // _FANOUT * _FANOUT
+            left = -(-start // self._fanout) * self._fanout
+            right = end // self._fanout * self._fanout
             total = self._ufunc(total, self._total(flat[start:left]))
             total = self._ufunc(total, self._total(flat[right:end]))
-            start, end = left // _FANOUT, right // _FANOUT
+            start, end = left // self._fanout, right // self._fanout
         else:
             flat = self._flat[-1]
         return float(self._ufunc(total, self._total(flat[start:end])))
+
+    # ------------------------------- what is done to arrays, here those of numpy
+
+    @staticmethod
+    def array(numbers: Numbers, dtype: torch.dtype | None = None) -> Any:  # noqa: ANN401
+        """Return numbers as an array of this tree's kind; integers stay integers."""
+        if isinstance(numbers, Tensor):
+            if numbers.dtype is torch.bfloat16:
+                numbers = numbers.float()
+            numbers = numbers.numpy(force=True)
+        return np.asarray(numbers, None if dtype is None else _NUMPY[dtype])
+
+    @staticmethod
+    def within(index: np.ndarray, size: int) -> bool:
+        """Tell whether every number of a non-empty integer array is in `[0, size)`."""
+        # as unsigned numbers, negative ones are the largest: one reduction instead of two
+        signed = index if index.dtype == np.int64 else index.astype(np.int64)
+        return bool(np.maximum.reduce(signed.view(np.uint64)) < size)
+
+    @staticmethod
+    def extremes(values: np.ndarray) -> tuple[float, float]:
+        """Return the smallest and the largest number of a non-empty array."""
+        # the methods `min` and `max` take a detour through Python
+        return float(np.minimum.reduce(values)), float(np.maximum.reduce(values))
+
+    def at(self, index: np.ndarray) -> Any:  # noqa: ANN401
+        """Return the leaves at `index`, an int64 array."""
+        return self._flat[0].take(index)
+
+    def store(self, position: np.ndarray, value: float | np.ndarray) -> None:
+        """Do what `update` does for positions that are known to be in range."""
+        self._flat[0][position] = value
+        for below, above in zip(self._levels, self._flat[1:], strict=False):
+            position = position // _FANOUT
+            # `clip` spares the check of what is in range
+            above[position] = self._reduce(below.take(position, 0, mode="clip"))
+        self._changed()
+
+    def _full(self, shape: tuple[int, ...], dtype: torch.dtype) -> Any:  # noqa: ANN401
+        return np.full(shape, self.identity_element, _NUMPY[dtype])
+
+    def _reduce(self, blocks: np.ndarray) -> Any:  # noqa: ANN401
+        return type(self)._over_children(torch.from_numpy(blocks), 1).numpy()
 
     def _total(self, part: np.ndarray) -> float:
         return self._ufunc.reduce(part, dtype=np.float64, initial=self.identity_element)
@@ -243,11 +276,25 @@ class SumTree(SegmentTree):
         Args:
             value: number, or tensor of numbers, of any shape, not negative.
         """
-        if isinstance(value, float | int):
-            return int(self.search(np.array([value], np.float64))[0])
-        query = _as_array(value)
-        found = self.search(query.reshape(-1).astype(np.float64))
-        return torch.from_numpy(found.reshape(query.shape))
+        query = self.array(value, torch.float64)
+        found = self.search(query.reshape(-1)).reshape(query.shape)
+        return int(found) if isinstance(value, float | int) else torch.as_tensor(found)
+
+    def draw(self, share: Tensor) -> tuple[Tensor, Any]:
+        """Return the leaves in which running sums reach shares of the sum of all.
+
+        Args:
+            share: [n] float64, each in `[0, 1)`.
+
+        Returns:
+            Their indices, [n] int64, and their values, [n], an array of this tree's kind.
+        """
+        found = self.search(share.numpy() * self.reduce())
+        return torch.from_numpy(found), self.at(found)
+
+    def least_leaf(self) -> LeastLeaf:
+        """Return what follows the smallest positive leaf."""
+        return LeastLeaf(self.numbers)
 
     def search(self, value: np.ndarray) -> np.ndarray:
         """Return `scan_lower_bound` of a one-dimensional float64 array."""
@@ -352,21 +399,8 @@ class MinSegmentTreeFp64(MinTree):
         super().__init__(size, torch.float64)
 
 
-def within(index: np.ndarray, size: int) -> bool:
-    """Tell whether every number of a non-empty int64 array is in `[0, size)`."""
-    # as unsigned numbers, negative ones are the largest: one reduction instead of two
-    signed = index if index.dtype == np.int64 else index.astype(np.int64)
-    return bool(np.maximum.reduce(signed.view(np.uint64)) < size)
-
-
 def _before(prefix: np.ndarray, child: np.ndarray) -> np.ndarray:
     """Return the sum of the children before `child`, in each row of running sums."""
     first = np.arange(0, prefix.size, prefix.shape[1])
     sums = prefix.reshape(-1).take(first + child - 1, mode="clip")
     return np.where(child > 0, sums, 0.0)
-
-
-def _as_array(value: int | float | Tensor | np.ndarray) -> np.ndarray:
-    if isinstance(value, Tensor):
-        return value.detach().cpu().numpy()
-    return np.asarray(value)

@@ -141,7 +141,7 @@ class RoundRobinWriter(Writer):
         """
         if not self.tracks_generations:
             return super().generations_of(index)
-        elements = self.storage.ravel(index)
+        elements = self.storage.ravel(index).cpu()
         if elements.numel() and not 0 <= int(elements.min()) <= int(elements.max()) < len(
             self._generations
         ):
