@@ -113,7 +113,7 @@ def test_the_last_value_of_a_repeated_index_stays(device):
 def built_step_by_step(device):
     generator = torch.Generator().manual_seed(1)
     tree = DeviceSumTree(70_000, device=device)
-    for count in [1, 2, 3, 7, 8, 33, 300, 5000]:
+    for count in [1, 2, 3, 7, 8, 33, 300, 5000, 50_000, 9]:
         index = torch.randint(70_000, (count,), generator=generator)
         tree[index] = torch.rand(count, generator=generator)
     return tree

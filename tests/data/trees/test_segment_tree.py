@@ -119,7 +119,7 @@ def test_the_last_value_of_a_repeated_index_stays():
 def test_loaded_leaves_make_the_same_tree_bit_for_bit():
     generator = torch.Generator().manual_seed(1)
     tree = SumTree(70_000)
-    for count in [1, 2, 3, 7, 8, 33, 300, 5000]:
+    for count in [1, 2, 3, 7, 8, 33, 300, 5000, 50_000, 9]:
         index = torch.randint(70_000, (count,), generator=generator)
         tree[index] = torch.rand(count, generator=generator)
     other = SumTree(70_000)

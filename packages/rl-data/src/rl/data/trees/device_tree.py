@@ -74,15 +74,13 @@ class OnDevice(SegmentTree):
         position = position.reshape(-1)
         if isinstance(value, Tensor) and value.numel() > 1:
             position, value = _last_of_each(position, value.reshape(-1))
-        self._flat[0][position] = self._cast(value, self._flat[0])
+        self._flat[0][position] = value.to(self.dtype) if isinstance(value, Tensor) else value
         for below, above in zip(self._levels, self._flat[1:], strict=False):
             position = position // self._fanout
+            if len(position) > len(below):  # each node once
+                position = torch.arange(len(below), device=self.device)
             above[position] = self._reduce(below[position]).to(above.dtype)
         self._changed()
-
-    @staticmethod
-    def _cast(value: float | Tensor, level: Tensor) -> float | Tensor:
-        return value.to(level.dtype) if isinstance(value, Tensor) else value
 
     def _full(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.full(shape, self.identity_element, dtype=dtype, device=self.device)

@@ -228,6 +228,8 @@ class SegmentTree(ABC):
         self._flat[0][position] = value
         for below, above in zip(self._levels, self._flat[1:], strict=False):
             position = position // _FANOUT
+            if position.size > len(below):  # each node once
+                position = np.arange(len(below))
             # `clip` spares the check of what is in range
             above[position] = self._reduce(below.take(position, 0, mode="clip"))
         self._changed()
