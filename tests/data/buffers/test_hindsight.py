@@ -186,12 +186,19 @@ def test_flags_end_episodes_beside_ids():
 
 
 def test_flags_that_are_overwritten():
+    def goals():
+        return {(s, g) for s, g, _ in told(rb.sample())}
+
     rb = buffer("final", sampler=SamplerWithoutReplacement())
     rb.extend(walk([0, 0, 0]))
-    assert rb.sample()["desired_goal"].eq(2.5).all()
-    rb.storage[:]["next", "done"][0] = True
-    rb.mark_update(torch.tensor([0]))
-    assert {(s, g) for s, g, _ in told(rb.sample())} == {(0, 0.5), (1, 2.5), (2, 2.5)}
+    assert goals() == {(0, 2.5), (1, 2.5), (2, 2.5)}
+    rb[:1] = walk([1])
+    assert goals() == {(0, 0.5), (1, 2.5), (2, 2.5)}
+    rb.set_(("next", "done"), torch.tensor([[False], [True], [False]]))
+    assert goals() == {(0, 1.5), (1, 1.5), (2, 2.5)}
+    rb.storage[:]["next", "done"][:] = False
+    rb.mark_update(torch.tensor([0, 1]))
+    assert goals() == {(0, 2.5), (1, 2.5), (2, 2.5)}
 
 
 def test_goals_of_a_shared_buffer_copied_and_emptied_ones():

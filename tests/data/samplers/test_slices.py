@@ -277,6 +277,24 @@ def test_rows_changed_in_place():
     assert set(slices(rb)) == {(0, 1, 2), (3, 4, 5)}
 
 
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        SliceSampler(slice_len=3),
+        SliceSamplerWithoutReplacement(slice_len=3),
+        PrioritizedSliceSampler(6, alpha=1.0, beta=1.0, slice_len=3),
+    ],
+)
+def test_an_entry_of_all_rows_changed_in_place(sampler):
+    rb = TensorDictReplayBuffer(storage=LazyTensorStorage(6), sampler=sampler, batch_size=3)
+    rb.extend(rows([6]))
+    slices(rb, 1)
+    done = rb[:]["next", "done"].clone()
+    done[2] = True
+    rb.set_(("next", "done"), done)
+    assert set(slices(rb)) == {(0, 1, 2), (3, 4, 5)}
+
+
 def test_a_list_of_rows():
     rb = TensorDictReplayBuffer(
         storage=ListStorage(9), sampler=SliceSampler(slice_len=3), batch_size=3

@@ -131,6 +131,9 @@ class AssembledBuffer:
     def _overwritten(self, elements: Tensor) -> None:
         self._sampler.mark_update(elements, storage=self._storage)
 
+    def _edited(self) -> None:
+        self._sampler.reread()
+
     def _emptied(self) -> None:
         self._sampler.empty()
 

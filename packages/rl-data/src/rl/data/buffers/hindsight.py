@@ -133,6 +133,10 @@ class HERReplayBuffer(TensorDictReplayBuffer):
         super()._overwritten(elements)
         self._index.mark(self._storage, elements.reshape(-1).numpy())
 
+    def _edited(self) -> None:
+        super()._edited()
+        self._index.reread()
+
     def _emptied(self) -> None:
         super()._emptied()
         self._index.reset()

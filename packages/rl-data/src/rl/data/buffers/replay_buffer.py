@@ -444,4 +444,4 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
                 data = transpose(data, self._dim_extend)
             self._version += 1
             self._storage[index] = data
-            self._sampler.mark_update(elements, storage=self._storage)
+            self._overwritten(elements)

@@ -194,4 +194,5 @@ class TensorDictReplayBuffer(ReplayBuffer):
         with self._lock:
             self._version += 1
             change(self._storage[:])
+            self._edited()
         return self

@@ -82,6 +82,9 @@ class Sampler(ABC):
     def mark_update(self, index: Tensor, *, storage: Storage | None = None) -> None:  # noqa: B027 (optional)
         """Hear that elements were overwritten in place."""
 
+    def reread(self) -> None:  # noqa: B027 (optional)
+        """Hear that entries of any elements were changed in place; their priorities stay."""
+
     @property
     def default_priority(self) -> float:
         """Priority of an element that was just written."""

@@ -36,7 +36,7 @@ class PrioritizedSampler(Sampler):
         max_priority_within_buffer: whether the priority of new elements is the largest in the
             buffer instead of the largest ever seen.
         device: of the tree. On an accelerator, samples hold indices and weights of that device,
-            and drawing them waits for nothing; `update_priority` waits once for its checks. By
+            and drawing them waits for nothing; `update_priority` waits for its checks. By
             default the tree is on the CPU, where it is quicker to call.
 
     Raises:

@@ -138,6 +138,10 @@ class SliceSampler(Sampler):
         if self._storage is not None:
             self._index.mark(self._storage, torch.as_tensor(index).reshape(-1).numpy())
 
+    def reread(self) -> None:
+        """Hear that entries of any elements were changed in place."""
+        self._index.reread()
+
     def empty(self) -> None:
         """Forget every trajectory."""
         self._index.reset()

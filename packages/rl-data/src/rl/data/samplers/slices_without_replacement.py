@@ -133,6 +133,11 @@ class SliceSamplerWithoutReplacement(SliceSampler):
         super().mark_update(index, storage=storage)
         self._end_pass()
 
+    def reread(self) -> None:
+        """Hear that entries were changed in place, and start a new pass at the next draw."""
+        super().reread()
+        self._end_pass()
+
     def empty(self) -> None:
         """Forget every trajectory and the current pass."""
         super().empty()

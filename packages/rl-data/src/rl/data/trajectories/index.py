@@ -78,6 +78,11 @@ class TrajectoryIndex:
         self._written = 0
         self._settle(stale=True)
 
+    def reread(self) -> None:
+        """Note that any boundary may have changed; which rows were written in turn has not."""
+        self.boundaries.forget()
+        self._settle(stale=True)
+
     def extend(self, storage: Storage, element: np.ndarray) -> None:
         """Note that whole rows were written, in the order of their elements.
 
