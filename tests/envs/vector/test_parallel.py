@@ -92,6 +92,22 @@ def test_start_methods(make, method):
     wait_gone(pids)
 
 
+def test_a_fork_may_drop_what_its_parent_shares(make, monkeypatch):
+    """Such tensors close their descriptors when they go, and end the process if they cannot."""
+    parent, held = os.getpid(), [torch.zeros(4).share_memory_() for _ in range(30)]
+    # found by name, as the function is sent by value
+    monkeypatch.setitem(sys.modules, "held_by_the_parent", held)
+
+    def build():
+        if os.getpid() != parent:
+            sys.modules["held_by_the_parent"].clear()
+        return CountingEnv(max_steps=3)
+
+    env = make(1, build, mp_start_method="fork")
+    assert env.rollout(2)["next", "observation"][0].flatten().tolist() == [1, 2]
+    assert len(held) == 30
+
+
 def test_several_envs_per_process(make):
     assert len(set(make(4, CountingEnv, num_processes=2).backend.pids)) == 2
     assert len(set(make(2, CountingEnv, num_processes=9).backend.pids)) == 2

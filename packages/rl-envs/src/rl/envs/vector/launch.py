@@ -90,18 +90,22 @@ def launch(method: str, descriptors: list[int]) -> Process:
     if method == "fork":
         pid = os.fork()
         if pid == 0:
-            _close_others(descriptors)
+            _let_go_of_others(descriptors)
             run_and_exit(descriptors)
         return Process(pid, is_child=True)
     raise RLError(f"`{method}` is no start method. {nearest(method, START_METHODS)}")
 
 
-def _close_others(descriptors: list[int]) -> None:
-    """Close what a forked child inherits, so that its pipes end when this process does."""
-    start = 3
-    for descriptor in [*sorted(descriptors), os.sysconf("SC_OPEN_MAX")]:
-        os.closerange(start, descriptor)
-        start = descriptor + 1
+def _let_go_of_others(descriptors: list[int]) -> None:
+    """Close what a forked child inherits, so that its pipes end when this process does.
+
+    The numbers stay taken: what the child inherits in memory, such as shared tensors of torch,
+    closes its own when it goes, and must not close another's.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2 and int(name) not in descriptors:
+            os.dup2(nothing, int(name), inheritable=False)
 
 
 class _Template:
