@@ -110,3 +110,36 @@ def test_a_full_map_raises_and_is_unchanged():
 def test_sizes_that_differ():
     with pytest.raises(ShapeError, match="one value for each key"):
         make()[keys(1, 2)] = numbers(1)
+
+
+def test_a_refused_write_leaves_the_map_as_it_was():
+    table = TensorDictMap(query_module=QueryModule(["k"]), storage=LazyTensorStorage(10))
+
+    def key(*numbers):
+        return TensorDict({"k": torch.tensor(numbers).unsqueeze(-1)}, [len(numbers)])
+
+    def value(n, features):
+        return TensorDict({"v": torch.full((n, features), float(n))}, [n])
+
+    table[key(1, 2)] = value(2, 3)
+    with pytest.raises(ShapeError):
+        table[key(3)] = value(1, 4)
+    assert table.contains(key(1, 2, 3)).tolist() == [True, True, False]
+    table.query_module(key(7))  # whoever else numbers keys
+    assert not table.contains(key(7)).any()
+    table[key(4, 2, 7)] = value(3, 3)
+    assert len(table) == 4
+    assert table[key(1, 2, 4, 7)]["v"][:, 0].tolist() == [2, 3, 3, 3]
+    again = TensorDictMap(query_module=QueryModule(["k"]), storage=LazyTensorStorage(10))
+    again.load_state_dict(table.state_dict())
+    assert again[key(1, 2, 4, 7)]["v"][:, 0].tolist() == [2, 3, 3, 3]
+    table.clear()
+    assert not table.contains(key(1)).any()
+
+
+def test_no_keys_at_all():
+    table = make()
+    table[keys(1)] = numbers(5)
+    none = TensorDict({"k": torch.empty(0, 2, dtype=torch.int64)}, [0])
+    assert table.contains(none).shape == (0,)
+    assert QueryModule(["k"])(none)["_index"].shape == (0,)

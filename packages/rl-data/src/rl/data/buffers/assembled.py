@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from rl.core.transform import Compose, Transform, as_transform
 from rl.data.buffers.chain import BufferChain
 from rl.data.buffers.inverted import Inverted
+from rl.data.buffers.parts import make_part
 from rl.data.buffers.prefetch import Prefetcher
 from rl.data.sample_units.base import SampleUnit
 from rl.data.samplers.base import Sampler
 from rl.data.sharing.sharing import Sharing
 from rl.data.storages.base import Storage
+from rl.data.storages.list_storage import ListStorage
 from rl.data.trajectories.stored import stored_trajectories
 from rl.data.trajectories.trajectory import Trajectory
 from rl.data.writers.base import Writer
@@ -70,8 +72,7 @@ class AssembledBuffer:
                 f"`dim_extend` is {self._dim_extend}, the storage has ndim={self._storage.ndim}: "
                 f"expected 0 to {last}. Pass `ndim={self._dim_extend + 1}` to the storage."
             )
-        if self._sampler.consumes:
-            self._writer.reuse_rows_of(self._sampler)
+        self._writer.reuse_rows_of(self._sampler if self._sampler.consumes else None)
         self._prefetcher = None
         if self._prefetch:
             self._prefetcher = Prefetcher(self._prefetch, self._sampler, self._draw, self._fetch)
@@ -130,9 +131,11 @@ class AssembledBuffer:
 
     def _overwritten(self, elements: Tensor) -> None:
         self._sampler.mark_update(elements, storage=self._storage)
+        self._writer.reread()
 
     def _edited(self) -> None:
         self._sampler.reread()
+        self._writer.reread()
 
     def _emptied(self) -> None:
         self._sampler.empty()
@@ -194,12 +197,29 @@ class AssembledBuffer:
     def set_storage(
         self, storage: Storage, collate_fn: Callable[[Any], Any] | None = None
     ) -> Storage:
-        """Replace the storage; return the previous one."""
+        """Replace the storage; return the previous one.
+
+        Its rows count as just written; writing goes on after them.
+
+        Raises:
+            TypeError: it is no storage.
+            ValueError: the sampler or the writer cannot serve it; nothing changes.
+        """
         self._refuse_if_shared("Replacing the storage")
         with self._lock:
+            make_part("storage", storage, Storage, ListStorage)
             previous, self._storage = self._storage, storage
+            try:
+                self._reconnect()
+            except ValueError:
+                self._storage = previous
+                self._reconnect()
+                raise
             self._collate = collate_fn or storage.default_collate
-            self._reconnect()
+            self._transform.forget()
+            self._emptied()
+            self._writer.restart(storage.num_rows)
+            self._written(torch.arange(len(storage)))
         return previous
 
     def set_sampler(self, sampler: Sampler) -> Sampler:

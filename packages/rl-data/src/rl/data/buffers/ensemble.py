@@ -104,7 +104,9 @@ class ReplayBufferEnsemble(ReplayBuffer):
                 num_buffer_sampled=num_buffer_sampled,
             )
             writers = WriterEnsemble(*(rb.writer for rb in rbs))
-            collate_fns = [rb.collate_fn for rb in rbs] if collate_fns is None else collate_fns
+            collate_fns = (
+                [part.collate for part in transforms] if collate_fns is None else collate_fns
+            )
         self._members = rbs
         storage = StorageEnsemble(
             *(rb.storage for rb in rbs), transforms=transforms, collate_fns=collate_fns
@@ -121,8 +123,9 @@ class ReplayBufferEnsemble(ReplayBuffer):
 
     def _connect(self) -> None:
         super()._connect()
-        # a batch and a write to a member exclude each other
-        self._lock = _Locks([self._lock, *(member._lock for member in self._members)])
+        own = self._lock.own if isinstance(self._lock, _Locks) else self._lock
+        parts = (self._storage, self._sampler, self._writer)
+        self._lock = _Locks(own, self._members, parts)
 
     def _hear(self) -> None:
         for member in self._members:
@@ -155,6 +158,18 @@ class ReplayBufferEnsemble(ReplayBuffer):
                 member._version += 1
             super().update_priority(index, priority)
 
+    def _take_parts(self, state: dict[str, Any]) -> None:
+        super()._take_parts(state)
+        self._replaced()
+
+    def _replaced(self) -> None:
+        """Make members forget what they prepared or remember of rows that are there no more."""
+        for member in self._members:
+            member._version += 1
+            member._transform.forget()
+            if isinstance(member, ReplayBufferEnsemble):
+                member._replaced()
+
     def _draw(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
         self._hear()
         return super()._draw(batch_size)
@@ -182,7 +197,7 @@ class ReplayBufferEnsemble(ReplayBuffer):
         if isinstance(index, int):
             return self._members[index]
         if isinstance(index, slice):
-            return ReplayBufferEnsemble(*self._members[index], batch_size=self._batch_size)
+            return self._slice(index)
         if not isinstance(index, tuple):
             raise IndexError(
                 f"An ensemble is indexed by a number, a slice, or a tuple of a member and rows; "
@@ -193,6 +208,17 @@ class ReplayBufferEnsemble(ReplayBuffer):
         if isinstance(first, int):
             return self._members[first][rows]
         return _stack([member[rows] for member in self._members[first]])
+
+    def _slice(self, index: slice) -> ReplayBufferEnsemble:
+        sampler = self._sampler
+        weighted = not sampler.sample_from_all and not isinstance(sampler.p, str)
+        return ReplayBufferEnsemble(
+            *self._members[index],
+            batch_size=self._batch_size,
+            collate_fn=self._collate,
+            p=sampler.p[index] if weighted else (None if sampler.sample_from_all else sampler.p),
+            sample_from_all=sampler.sample_from_all,
+        )
 
     def __setitem__(self, index: Any, data: Any) -> None:  # noqa: ANN401
         """Raise a `RuntimeError`."""
@@ -209,6 +235,10 @@ class _Reader:
     def __init__(self, buffer: ReplayBuffer) -> None:
         self._buffer = buffer
 
+    def collate(self, rows: Any) -> Any:  # noqa: ANN401
+        function = self._buffer.collate_fn
+        return rows if function is None else function(rows)
+
     def __call__(self, data: Any) -> Any:  # noqa: ANN401
         transform = self._buffer.transform
         return transform(data) if len(transform) else data
@@ -221,16 +251,32 @@ class _Reader:
 
 
 class _Locks:
-    """Several locks held at once, taken in one order."""
+    """The locks of an ensemble and its members, held at once and taken in one order.
 
-    def __init__(self, locks: list[Any]) -> None:
-        self._locks = locks
+    A batch and a write to a member exclude each other; who holds them sees the parts that the
+    members have now.
+    """
+
+    def __init__(
+        self,
+        own: Any,  # noqa: ANN401
+        members: Sequence[ReplayBuffer],
+        parts: tuple[StorageEnsemble, SamplerEnsemble, WriterEnsemble],
+    ) -> None:
+        self.own = own
+        self._members = members
+        self._parts = parts
         self._held: list[ExitStack] = []
 
     def __enter__(self) -> None:
         with ExitStack() as stack:
-            for lock in self._locks:
-                stack.enter_context(lock)
+            stack.enter_context(self.own)
+            for member in self._members:
+                stack.enter_context(member._lock)
+            storage, sampler, writer = self._parts
+            storage.storages = tuple(member.storage for member in self._members)
+            sampler.samplers = tuple(member.sampler for member in self._members)
+            writer.writers = tuple(member.writer for member in self._members)
             self._held.append(stack.pop_all())
 
     def __exit__(self, *error: Any) -> None:

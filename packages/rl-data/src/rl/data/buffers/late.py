@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
 __all__ = ["build_late"]
+
+# parts are made by one thread
+_BUILDING = threading.RLock()
 
 
 def build_late(buffer: Any, recipe: dict[str, Any]) -> None:  # noqa: ANN401
@@ -26,10 +30,24 @@ class _Late:
         # looked up only where there is no such attribute: parts are made when one is asked for
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        recipe = vars(self).pop("_recipe")
-        self.__class__ = type(self).built
-        self._build(**recipe)
+        with _BUILDING:
+            if isinstance(self, _Late):  # no other thread was faster
+                self._become_built(name)
         return getattr(self, name)
+
+    def _become_built(self, name: str) -> None:
+        if "_recipe" not in vars(self):
+            raise AttributeError(name)  # asked for by what builds it
+        before = dict(vars(self))
+        self._lock = threading.RLock()
+        try:
+            with self._lock:  # who finds some of the parts there waits for the others
+                self._build(**vars(self).pop("_recipe"))
+                self.__class__ = type(self).built
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def stats(self) -> dict[str, Any]:
         """Return that there is nothing to tell yet."""

@@ -134,6 +134,7 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         if late and not shared:
             build_late(self, recipe)
         else:
+            self._lock = threading.RLock()
             self._build(**recipe)
 
     def _build(  # noqa: PLR0913
@@ -160,7 +161,6 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         self._version = 0
         self._iterator: Iterator[Any] | None = None
         self._sharing: Sharing | None = None
-        self._lock = threading.RLock()
         self._connect()
         if shared:
             self.share(timeout_s=self._shared_timeout_s)
@@ -303,7 +303,7 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         self._refuse_if_shared("Updating in place")
         with self._lock:
             self._version += 1
-            return conditional_update(
+            result = conditional_update(
                 self._storage,
                 self._writer,
                 index,
@@ -313,6 +313,9 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
                 version=version,
                 require_newer=require_newer,
             )
+            if result.updated_count:
+                self._edited()
+            return result
 
     # -------------------------------------------------------------- sampling
 
@@ -435,13 +438,16 @@ class ReplayBuffer(AssembledBuffer, SavedBuffer):
         self._refuse_if_shared("Overwriting rows")
         with self._lock:
             self._transform.check_unordered("buffer[index] = ...")
-            numbers = torch.arange(len(self._storage))
-            if self._storage.ndim > 1:
-                numbers = numbers.reshape(self._storage.num_rows, *self._storage.inner_shape)
-            elements = numbers[index].reshape(-1)
+            elements = self._elements_at(index).reshape(-1)
             data = self._inverse(data)
             if self._dim_extend and batch_dims(data) > self._dim_extend:
                 data = transpose(data, self._dim_extend)
             self._version += 1
             self._storage[index] = data
             self._overwritten(elements)
+
+    def _elements_at(self, index: Any) -> Tensor:  # noqa: ANN401
+        """Return the numbers of the elements that `buffer[index]` has."""
+        storage = self._storage
+        numbers = torch.arange(len(storage))
+        return numbers.reshape(storage.num_rows, *storage.inner_shape)[index]

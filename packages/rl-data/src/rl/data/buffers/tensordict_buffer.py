@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase, is_tensor_collection
+from tensordict import TensorDictBase, is_tensor_collection, is_tensorclass
 from tensordict.utils import NestedKey
 from torch import Tensor
 
 from rl.core.errors import MissingKeyError
 from rl.data.buffers.batch import stack_index
+from rl.data.buffers.in_place import overwrite
 from rl.data.buffers.replay_buffer import ReplayBuffer
 from rl.data.buffers.row_priorities import row_priorities
 from rl.data.writers.base import Writer
@@ -105,6 +107,7 @@ class TensorDictReplayBuffer(ReplayBuffer):
                 f"`{type(self).__name__}` keeps TensorDicts, got a {type(data).__qualname__}. Make "
                 "it a `TensorDict(..., batch_size=[n])`, or use `ReplayBuffer`."
             )
+        self._check_fields(data)
         keys = data.keys()
         own = [key for key in _MANAGED if key in keys]
         priority = None
@@ -115,6 +118,19 @@ class TensorDictReplayBuffer(ReplayBuffer):
                 own.append(self.priority_key)
                 priority = self._by_element(priority, batch_dims)
         return (data.exclude(*own) if own else data), priority
+
+    def _check_fields(self, data: Any) -> None:  # noqa: ANN401
+        """Raise where samples could not tell what they tell: a tensorclass has fixed fields."""
+        if not is_tensorclass(data):
+            return
+        told = ["index"] * self._writer.writes_index
+        told += ["priority_weight"] * self._sampler.uses_priority
+        missing = [name for name in told if name not in {f.name for f in fields(data)}]
+        if missing:
+            raise TypeError(
+                f"Samples tell {missing}, for which `{type(data).__qualname__}` has no fields. Add "
+                "fields of this name with the default None, or use `ReplayBuffer`."
+            )
 
     def _refuse_priority_if_shared(self) -> None:
         if self._sharing is not None:
@@ -141,15 +157,20 @@ class TensorDictReplayBuffer(ReplayBuffer):
         storage = self._storage
         if not is_tensor_collection(data) or (storage.ndim > 1 and not self._transform.reads_rows):
             return data
-        numbers = torch.arange(len(storage)).reshape(storage.num_rows, *storage.inner_shape)[index]
+        numbers = self._elements_at(index)
         noted = stack_index(storage.unravel(numbers))
         if self._dim_extend and numbers.ndim > self._dim_extend:
             noted = noted.transpose(0, self._dim_extend)
         return data.copy().set("index", noted)  # of a list it is the stored item itself
 
     def __setitem__(self, index: Any, data: TensorDictBase) -> None:  # noqa: ANN401
-        """Overwrite rows; the sampler treats them as new."""
-        super().__setitem__(index, self._split(data, 0)[0])
+        """Overwrite rows; the sampler treats them as new, with the priorities that they have."""
+        with self._lock:
+            elements = self._elements_at(index)
+            data, priority = self._split(data, elements.ndim)
+            super().__setitem__(index, data)
+            if priority is not None:
+                self._sampler.update_priority(elements.reshape(-1), priority, storage=self._storage)
 
     def update_tensordict_priority(self, data: TensorDictBase) -> None:
         """Set the priorities of a batch, which has `"index"` and the priority entry.
@@ -178,21 +199,29 @@ class TensorDictReplayBuffer(ReplayBuffer):
     # --------------------------------------------------------------- in place
 
     def set_(self, key: NestedKey, value: Tensor) -> TensorDictReplayBuffer:
-        """Overwrite one entry of all rows."""
-        return self._in_place(lambda rows: rows.set_(key, value))
+        """Overwrite one entry of all rows; see `set_at_`."""
+        return self._overwrite({key: value})
 
     def set_at_(self, key: NestedKey, value: Tensor, index: Any) -> TensorDictReplayBuffer:  # noqa: ANN401
-        """Overwrite one entry of the rows at `index`."""
-        return self._in_place(lambda rows: rows.set_at_(key, value, index))
+        """Overwrite one entry of the rows at `index`; priorities stay.
+
+        Raises:
+            MissingKeyError, ShapeError, SpecError: the value does not fit; nothing is written.
+        """
+        return self._overwrite({key: value}, index)
 
     def update_(self, data: TensorDictBase) -> TensorDictReplayBuffer:
-        """Overwrite the entries that `data` has, of all rows."""
-        return self._in_place(lambda rows: rows.update_(data))
+        """Overwrite the entries that `data` has, of all rows; see `set_at_`."""
+        return self._overwrite(dict(data.items(True, True)))
 
-    def _in_place(self, change: Callable[[TensorDictBase], Any]) -> TensorDictReplayBuffer:
+    def _overwrite(
+        self,
+        patch: dict[NestedKey, Tensor],
+        index: Any = slice(None),  # noqa: ANN401
+    ) -> TensorDictReplayBuffer:
         self._refuse_if_shared("Overwriting entries")
         with self._lock:
             self._version += 1
-            change(self._storage[:])
+            overwrite(self._storage, patch, index)
             self._edited()
         return self

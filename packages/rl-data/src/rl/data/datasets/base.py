@@ -226,9 +226,9 @@ class BaseDatasetExperienceReplay(TensorDictReplayBuffer):
         self._check_writable()
         super().__setitem__(index, data)
 
-    def _in_place(self, change: Callable[[TensorDictBase], Any]) -> TensorDictReplayBuffer:
+    def _overwrite(self, *patch: Any) -> TensorDictReplayBuffer:
         self._check_writable()
-        return super()._in_place(change)
+        return super()._overwrite(*patch)
 
     def _check_writable(self) -> None:
         if isinstance(self._writer, ImmutableDatasetWriter):

@@ -114,7 +114,8 @@ class QueryModule(TensorDictModuleBase):
             value = tensordict.get(key, None)
             if value is None:
                 raise self._missing(key, tensordict)
-            parts.append(module(value.reshape(batch.numel(), -1)))
+            features = value.shape[len(batch) :].numel()
+            parts.append(module(value.reshape(batch.numel(), features)))
         hashes = parts[0] if len(parts) == 1 else self.aggregator(torch.stack(parts, -1))
         return hashes.reshape(batch)
 

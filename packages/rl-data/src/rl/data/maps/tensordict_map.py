@@ -78,6 +78,8 @@ class TensorDictMap(TensorDictModuleBase, TensorMap[TensorDictBase, TensorDictBa
             out_keys = list(self._storages)
         self.out_keys = [unravel_key(key) for key in out_keys or ()]
         self._write_fn = write_fn
+        # the row of each number that the query module gave, -1 if it has none
+        self._row_of = torch.empty(0, dtype=torch.int64)
 
     @classmethod
     def from_tensordict_pair(  # noqa: PLR0913
@@ -128,8 +130,15 @@ class TensorDictMap(TensorDictModuleBase, TensorMap[TensorDictBase, TensorDictBa
         return min(len(storage) for storage in self._storages.values())
 
     def index_of(self, item: TensorDictBase) -> Tensor:
-        """Return the number of each row of `item` in the storage, -1 where it has none."""
-        return self.query_module.hash_to_int(self.query_module.hash(item), extend=False)
+        """Return the row of the storage that each row of `item` has, -1 where it has none."""
+        hashes = self.query_module.hash(item)
+        return self._rows_of(self.query_module.hash_to_int(hashes, extend=False))
+
+    def _rows_of(self, numbers: Tensor) -> Tensor:
+        known = (numbers >= 0) & (numbers < len(self._row_of))
+        rows = torch.full_like(numbers, -1)
+        rows[known] = self._row_of.to(numbers.device)[numbers[known]]
+        return rows
 
     def contains(self, item: TensorDictBase) -> Tensor:
         """Return which rows of `item` have a value, bool of `item`'s batch size."""
@@ -138,6 +147,7 @@ class TensorDictMap(TensorDictModuleBase, TensorMap[TensorDictBase, TensorDictBa
     def clear(self) -> None:
         """Forget every row."""
         self.query_module.hash_to_int.clear()
+        self._row_of = self._row_of[:0]
         for storage in self._storages.values():
             storage.empty()
 
@@ -146,18 +156,18 @@ class TensorDictMap(TensorDictModuleBase, TensorMap[TensorDictBase, TensorDictBa
         return tensordict.update(self[tensordict])
 
     def __getitem__(self, item: TensorDictBase) -> TensorDictBase:
-        numbers = self.index_of(item)
-        unknown = int((numbers < 0).sum())
+        rows = self.index_of(item)
+        unknown = int((rows < 0).sum())
         if unknown:
             raise KeyError(
-                f"{unknown} of {numbers.numel()} rows were never set: ask `contains(item)` first."
+                f"{unknown} of {rows.numel()} rows were never set: ask `contains(item)` first."
             )
-        return self.read(numbers)
+        return self.read(rows)
 
     def read(self, index: Tensor) -> TensorDictBase:
-        """Return the values under numbers that `index_of` returned, `[*B]`."""
-        rows = self._rows(index.reshape(-1))
-        return rows.reshape(index.shape)
+        """Return the values in rows that `index_of` returned, `[*B]`."""
+        values = self._values_of(index.reshape(-1))
+        return values.reshape(index.shape)
 
     def __setitem__(self, item: TensorDictBase, value: TensorDictBase) -> None:
         if item.batch_size != value.batch_size:
@@ -167,11 +177,11 @@ class TensorDictMap(TensorDictModuleBase, TensorMap[TensorDictBase, TensorDictBa
             )
         value = self._values(value).reshape(-1)
         hashes = self.query_module.hash(item).reshape(-1)
-        known = self.query_module.hash_to_int(hashes, extend=False)
-        self._check_room(hashes[known < 0])
-        numbers = self.query_module.hash_to_int(hashes, extend=True)
-        for rows in _without_repetition(numbers):
-            self._write(numbers[rows], value[rows])
+        known = self._rows_of(self.query_module.hash_to_int(hashes, extend=False)) >= 0
+        self._check_room(hashes[~known])
+        numbers = self.query_module.hash_to_int(hashes, extend=True).cpu()
+        for places in _without_repetition(numbers):
+            self._write(numbers[places], value[places])
 
     def _values(self, value: TensorDictBase) -> TensorDictBase:
         if not self.out_keys:
@@ -187,42 +197,56 @@ class TensorDictMap(TensorDictModuleBase, TensorMap[TensorDictBase, TensorDictBa
             )
 
     def _write(self, numbers: Tensor, value: TensorDictBase) -> None:
-        """Write rows whose numbers are all different."""
-        is_new = numbers >= len(self)
-        if self._write_fn is not None and not is_new.all():
-            known = ~is_new
-            self._put(numbers[known], self._write_fn(self._rows(numbers[known]), value[known]))
-            numbers, value = numbers[is_new], value[is_new]
-        if len(numbers):
-            order = numbers.argsort()  # a storage grows without gaps
-            self._put(numbers[order], value[order])
+        """Write values of different numbers; those without a row get one once it is written."""
+        rows = self._rows_of(numbers)
+        known, new = rows >= 0, rows < 0
+        if known.any():
+            rows, kept = rows[known], value[known]
+            if self._write_fn is not None:
+                kept = self._write_fn(self._values_of(rows), kept)
+            self._put(rows, kept)
+        if new.any():
+            self._append(numbers[new], value[new])
 
-    def _put(self, numbers: Tensor, value: TensorDictBase) -> None:
+    def _append(self, numbers: Tensor, value: TensorDictBase) -> None:
+        order = numbers.argsort()
+        numbers, value = numbers[order], value[order]
+        rows = len(self) + torch.arange(len(numbers))
+        self._put(rows, value)
+        missing = int(numbers[-1]) + 1 - len(self._row_of)
+        if missing > 0:
+            self._row_of = torch.cat([self._row_of, torch.full((missing,), -1)])
+        self._row_of[numbers] = rows
+
+    def _put(self, rows: Tensor, value: TensorDictBase) -> None:
         for key, storage in self._storages.items():
-            storage.set(numbers, value if key is None else value.get(key))
+            storage.set(rows, value if key is None else value.get(key))
 
-    def _rows(self, numbers: Tensor) -> TensorDictBase:
-        found = {key: self._read(storage, numbers) for key, storage in self._storages.items()}
+    def _values_of(self, rows: Tensor) -> TensorDictBase:
+        found = {key: self._read(storage, rows) for key, storage in self._storages.items()}
         if None in found:
             return found[None]
-        rows = TensorDict(batch_size=[len(numbers)])
-        for key, values in found.items():
-            rows.set(key, values)
-        return rows
+        values = TensorDict(batch_size=[len(rows)])
+        for key, value in found.items():
+            values.set(key, value)
+        return values
 
-    def _read(self, storage: Storage, numbers: Tensor) -> Any:  # noqa: ANN401
-        values = storage.get(numbers)
+    def _read(self, storage: Storage, rows: Tensor) -> Any:  # noqa: ANN401
+        values = storage.get(rows)
         return self._collate(values) if isinstance(storage, ListStorage) else values
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the rows; the numbers of the keys are in the query module's own state."""
-        return {str(key): part.state_dict() for key, part in self._storages.items() if len(part)}
+        stored = {str(key): part.state_dict() for key, part in self._storages.items() if len(part)}
+        return {"rows": self._row_of, "storages": stored}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take the rows that `get_extra_state` returned."""
+        self._row_of = state["rows"].clone()
+        stored = state["storages"]
         for key, part in self._storages.items():
-            if str(key) in state:
-                part.load_state_dict(state[str(key)])
+            if str(key) in stored:
+                part.load_state_dict(stored[str(key)])
             else:
                 part.empty()
 

@@ -213,6 +213,11 @@ class SamplerEnsemble(Sampler):
             routes.append((self.samplers[number], member.ravel(part["index"]), value, member))
         return routes
 
+    def reread(self) -> None:
+        """Tell every sampler that entries were changed in place."""
+        for sampler in self.samplers:
+            sampler.reread()
+
     def empty(self) -> None:
         """Tell every sampler that its storage was emptied."""
         for sampler in self.samplers:

@@ -182,6 +182,10 @@ class PromptGroupSampler(Sampler):
         """Note that rows were overwritten."""
         self.extend(torch.as_tensor(index).reshape(-1))
 
+    def reread(self) -> None:
+        """Find the groups anew: entries were changed in place."""
+        self._groups = None
+
     def empty(self) -> None:
         """Forget every group."""
         self._groups = None

@@ -128,6 +128,11 @@ class ListStorage(Storage):
         """Return the number of items in `data`."""
         if (isinstance(data, Tensor) or is_tensor_collection(data)) and not data.shape:
             raise ShapeError("`extend` needs a batch of rows, got one without a batch: use `add`.")
+        if isinstance(data, dict):
+            raise TypeError(
+                "A dict is one item of a list storage: write it with `add`, or several in a list. "
+                "Columns, `{name: values}`, need a `LazyTensorStorage`."
+            )
         if not hasattr(data, "__len__"):
             raise ShapeError(
                 f"`extend` needs a sequence of items, got a {type(data).__qualname__}: use `add`, "

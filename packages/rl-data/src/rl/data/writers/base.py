@@ -75,6 +75,12 @@ class Writer(ABC):
     def empty(self, empty_write_count: bool = True) -> None:  # noqa: B027 (optional)
         """Hear that the storage was emptied."""
 
+    def reread(self) -> None:  # noqa: B027 (optional)
+        """Hear that entries of any rows were changed in place."""
+
+    def restart(self, rows: int) -> None:  # noqa: B027 (optional)
+        """Hear that the storage was replaced by one that holds `rows` rows."""
+
     @property
     def write_count(self) -> int:
         """Number of rows written since the storage was last emptied."""
@@ -97,15 +103,16 @@ class Writer(ABC):
         )
 
     def reuse_rows_of(self, sampler: Any) -> None:  # noqa: ANN401 (a `ConsumingSampler`)
-        """Write to the rows that `sampler` has used up before others.
+        """Write to the rows that `sampler` has used up before others; to none if it is None.
 
         Raises:
             ValueError: the writer cannot.
         """
-        raise ValueError(
-            f"`{type(sampler).__name__}` needs a `RoundRobinWriter`, which writes to the rows that "
-            f"were used up; given a `{type(self).__name__}`."
-        )
+        if sampler is not None:
+            raise ValueError(
+                f"`{type(sampler).__name__}` needs a `RoundRobinWriter`, which writes to the rows "
+                f"that were used up; given a `{type(self).__name__}`."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later writes depend on."""

@@ -153,6 +153,20 @@ class TensorDictMaxValueWriter(Writer):
             f"`{type(self).__name__}` ranks rows of TensorDicts, got a {type(data).__qualname__}."
         )
 
+    def reread(self) -> None:
+        """Rank the rows by what they are now."""
+        rows = self.storage[:]
+        rows = torch.stack(rows) if isinstance(rows, list) else rows
+        self._heap = [(rank, row) for row, rank in enumerate(self._ranks(rows).tolist())]
+        heapq.heapify(self._heap)
+
+    def restart(self, rows: int) -> None:
+        """Rank the rows that the storage holds."""
+        self._heap = []
+        self._write_count = rows
+        if rows:
+            self.reread()
+
     def empty(self, empty_write_count: bool = True) -> None:
         """Forget every rank."""
         self._heap = []

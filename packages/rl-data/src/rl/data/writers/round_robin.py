@@ -155,6 +155,14 @@ class RoundRobinWriter(Writer):
         """Write to the rows that `sampler` has used up before those at the cursor."""
         self._consumer = sampler
 
+    def restart(self, rows: int) -> None:
+        """Put the cursor after the rows that the storage holds; what was there is replaced."""
+        self._cursor = rows % self.storage.max_rows
+        self._write_count = rows
+        if self.tracks_generations:
+            self._grow(len(self.storage))
+            self._generations += 1
+
     def empty(self, empty_write_count: bool = True) -> None:
         """Return to the first row."""
         self._cursor = 0
