@@ -167,3 +167,11 @@ def test_masks_stack_densely_and_sizes_lazily():
     assert type(spec) is Categorical
     assert spec.rand().tolist() == [0, 1]
     assert torch.stack([Categorical(2)] * 2) == Categorical(2, (2,))
+
+
+def test_two_values_as_bools_are_enumerated():
+    values = Categorical(2, shape=(4, 2), dtype=torch.bool).enumerate()
+    assert values.dtype is torch.bool
+    assert values.shape == (2, 4, 2)
+    assert values[1].all()
+    assert not values[0].any()

@@ -3,7 +3,7 @@ import torch
 from tensordict import NonTensorData, NonTensorStack, TensorDict
 
 from rl.core.errors import SpecError
-from rl.core.specs import Composite, NonTensor
+from rl.core.specs import Bounded, Composite, NonTensor
 
 
 def test_values_wrap_the_example():
@@ -80,3 +80,10 @@ def test_stacks():
     a, b = NonTensor((), example_data="a"), NonTensor((), example_data="b")
     assert torch.stack([a, a]) == NonTensor((2,), example_data="a")
     assert torch.stack([a, b]).rand().tolist() == ["a", "b"]
+
+
+def test_the_device_of_the_wrapper_does_not_count_in_comparisons():
+    assert NonTensor(()) == NonTensor(()).to("cpu")
+    spec = Composite(n=NonTensor(()), a=Bounded(-1, 1, shape=(2,)), device="cpu")
+    assert spec == spec.to("cpu")
+    assert NonTensor((2,)) != NonTensor((3,))

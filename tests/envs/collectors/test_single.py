@@ -75,7 +75,34 @@ def test_random_frames_come_first():
     collector = SingleCollector(
         CountingEnv(), actor(), frames_per_batch=4, init_random_frames=5, total_frames=12
     )
-    assert ["logits" in batch for batch in collector] == [False, False, True]
+    batches = list(collector)
+    keys = [set(batch.keys(True, True)) for batch in batches]
+    assert keys[0] == keys[1] == keys[2], "a buffer that took one batch would refuse another"
+    assert "logits" in batches[0]
+
+
+def test_random_frames_are_random_whatever_the_policy():
+    def always_one(td):
+        return td.set("action", torch.tensor([0, 1])).set("mine", torch.ones(()))
+
+    torch.manual_seed(0)
+    collector = SingleCollector(
+        CountingEnv(1000), always_one, frames_per_batch=100, init_random_frames=100
+    )
+    first, second = collector.next(), collector.next()
+    assert 30 < first["action"][:, 1].sum() < 70
+    assert second["action"][:, 1].sum() == 100
+    assert first["mine"].all()
+
+
+def test_a_reset_starts_new_trajectories():
+    collector = SingleCollector(CountingEnv(100), frames_per_batch=2)
+    collector.reset()
+    assert collector.next()["collector", "traj_ids"].tolist() == [0, 0]
+    collector.reset()
+    second = collector.next()
+    assert second["observation"].flatten().tolist() == [0, 1]
+    assert second["collector", "traj_ids"].tolist() == [1, 1]
 
 
 def test_long_trajectories_are_truncated():

@@ -67,3 +67,14 @@ class TestEGreedy:
         assert td["action"].shape == (5, 4)
         policy.step(10)
         assert policy[1].eps.item() == pytest.approx(0.1)
+
+
+def test_a_masked_action_keeps_its_trailing_dimension():
+    module = EGreedyModule(Categorical(5, shape=(1,)), 1.0, 1.0, action_mask_key="mask")
+    mask = torch.zeros(4, 5, dtype=torch.bool)
+    mask[:, 2] = True
+    td = TensorDict({"action": torch.zeros(4, 1, dtype=torch.long), "mask": mask}, [4])
+    assert module(td)["action"].tolist() == [[2]] * 4
+    td = TensorDict({"action": torch.zeros(4, 3, dtype=torch.long), "mask": mask}, [4])
+    with pytest.raises(SpecError, match="a row per action"):
+        module(td)

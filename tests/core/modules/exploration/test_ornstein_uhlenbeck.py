@@ -80,3 +80,23 @@ class TestOrnsteinUhlenbeck:
         assert td["_ou_steps"].tolist() == [1] * 5
         policy.step(10)
         assert policy[1].eps.item() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("init", [("is_init", (4, 1)), (("agents", "is_init"), (4, 3, 1))])
+def test_each_agent_of_a_group_has_its_process(init):
+    key, shape = init
+    module = OrnsteinUhlenbeckProcessModule(
+        Bounded(-1.0, 1.0, shape=(3, 2)), action_key=("agents", "action"), is_init_key=key
+    )
+    action = torch.zeros(4, 3, 2)
+    td = TensorDict({"agents": TensorDict({"action": action}, [4, 3])}, [4])
+    td[key] = torch.zeros(shape, dtype=torch.bool)
+    for _ in range(3):
+        td["agents", "action"] = action.clone()
+        module(td)
+    assert td["agents", "_ou_steps"].eq(3).all()
+    assert td["agents", "action"].unique().numel() == 24
+    td[key][1] = True
+    td["agents", "action"] = action.clone()
+    module(td)
+    assert td["agents", "_ou_steps"].tolist() == [[4] * 3, [1] * 3, [4] * 3, [4] * 3]

@@ -170,7 +170,7 @@ class Categorical(TensorSpec):
         Raises:
             SpecError: the elements of `shape` have different masks.
         """
-        values = torch.arange(self._known_n(), dtype=self.dtype, device=self.device)
+        values = torch.arange(self._known_n(), device=self.device).to(self.dtype)
         if use_mask and self.mask is not None:
             values = values[common_mask(self.mask)]
         return values.reshape(-1, *[1] * self.ndim).expand(-1, *self._draw_shape).clone()

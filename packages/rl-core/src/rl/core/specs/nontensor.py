@@ -137,8 +137,8 @@ class NonTensor(TensorSpec):
         return self
 
     def _identity(self) -> tuple:
-        data = self.example_data
-        return (self.shape, self.dtype, self.device, self.batched, self.feature_dims, (data,))
+        # an object is on no device: that of the wrapper does not count
+        return (self.shape, self.dtype, self.batched, self.feature_dims, (self.example_data,))
 
     def __repr__(self) -> str:
         return (

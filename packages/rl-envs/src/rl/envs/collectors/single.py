@@ -235,11 +235,13 @@ class SingleCollector(BaseCollector):
     def _collect(self) -> TensorDictBase:
         env, plan = self.env, self.env.keys_plan
         steps = self.frames_per_batch // env.numel()
-        at_random = self.policy is None or self.frames < self.init_random_frames
-        policy = RandomActions(env, steps) if at_random else self._acting
+        policy = RandomActions(env, steps) if self.policy is None else self._acting
         root = self._first_root(policy)
         stepper, tape = Stepper(env, policy), Tape(steps, out=self._out)
         act = bound(policy)
+        if self.policy is not None and self.frames < self.init_random_frames:
+            # all else that the policy writes stays, so that batches have the same keys
+            act = _in_turn(act, RandomActions(env, steps))
         for step in range(steps):
             root = act(root)
             following = stepper.step(root)
@@ -294,7 +296,9 @@ class SingleCollector(BaseCollector):
         return self.env.set_seed(seed, static_seed=static_seed)
 
     def reset(self) -> None:
-        """Start the next batch with a reset."""
+        """Start the next batch with a reset, and new trajectories."""
+        if self._root is not None:
+            self.ids.start_all()
         self._root = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -325,6 +329,10 @@ class SingleCollector(BaseCollector):
             self._links.shutdown()
             self.env.close()
         self.closed = True
+
+
+def _in_turn(first: Policy, second: Policy) -> Policy:
+    return lambda root: second(first(root))
 
 
 def _compiled(policy: Policy, options: dict[str, Any]) -> Policy:

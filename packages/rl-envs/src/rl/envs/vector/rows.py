@@ -294,15 +294,19 @@ class StackedRows(_Rows):
         selected, _ = self.reset_rows(tensordict)
         rows = selected.nonzero()[0].tolist()
         fresh = dict(zip(rows, self.call_reset(rows, tensordict, kwargs), strict=True))
-        template = next(iter(fresh.values()))
         return self._join(
             [
-                fresh[row]
-                if row in fresh
-                else tensordict[row].select(*template.keys(), strict=False)
+                fresh[row] if row in fresh else self._kept_row(tensordict[row], row)
                 for row in range(self.num_rows)
             ]
         )
+
+    def _kept_row(self, root: TensorDictBase, row: int) -> TensorDictBase:
+        """Return what a reset of the row would give anew."""
+        specs = self.metas[row].specs
+        groups = ("state", "observation", "done")
+        given = [key for group in groups for key in specs[group].keys(True, True)]
+        return root.select(*given, strict=False)
 
 
 class _Leaf(NamedTuple):

@@ -8,7 +8,7 @@ from tensordict.nn import TensorDictModuleBase, TensorDictSequential
 from torch import Tensor
 
 from rl.core.contract.keys import NestedKey, unravel_key
-from rl.core.errors import MissingKeyError
+from rl.core.errors import MissingKeyError, SpecError
 from rl.core.modules.exploration.module import ExplorationModule
 from rl.core.specs.base import DEVICE_TYPING, TensorSpec
 from rl.core.specs.categorical import Categorical
@@ -78,9 +78,21 @@ class EGreedyModule(ExplorationModule):
         batch = tensordict.batch_size
         replace = torch.rand(batch, device=action.device) < self.eps.to(action.device)
         random = self._random(action, tensordict).to(device=action.device, dtype=action.dtype)
+        if random.shape != action.shape:
+            random = self._fitted(random, action)
         return torch.where(
             replace.view(*batch, *(1,) * (action.dim() - len(batch))), random, action
         )
+
+    def _fitted(self, random: Tensor, action: Tensor) -> Tensor:
+        """Return random actions, one per row of the mask, in the shape of the action."""
+        if random.numel() != action.numel():
+            raise SpecError(
+                f"`{self.action_mask_key}` allows for actions of shape {list(random.shape)}, "
+                f"`{self.action_key}` has {list(action.shape)}: give a mask `[*B, actions]` with "
+                "a row per action."
+            )
+        return random.reshape(action.shape)
 
     def _random(self, action: Tensor, tensordict: TensorDictBase) -> Tensor:
         spec = self.action_spec

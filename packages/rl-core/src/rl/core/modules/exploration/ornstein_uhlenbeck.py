@@ -112,15 +112,28 @@ class OrnsteinUhlenbeckProcessModule(ExplorationModule):
         noise = tensordict.get(self.noise_key, None)
         steps = tensordict.get(self.steps_key, None)
         if noise is None or steps is None:
-            batch = tensordict.batch_size
+            batch = action.shape[: self._batch_dims(tensordict)]
             steps = torch.zeros(batch, dtype=torch.int64, device=action.device)
             return start.expand_as(action), steps
         is_init = tensordict.get(self.is_init_key, None)
         if is_init is None:
             return noise, steps
-        is_init = is_init.reshape(steps.shape)
+        is_init = self._per_process(is_init, steps, tensordict)
         wide = is_init.view(*is_init.shape, *(1,) * (noise.dim() - is_init.dim()))
         return torch.where(wide, start, noise), steps.masked_fill(is_init, 0)
+
+    def _batch_dims(self, tensordict: TensorDictBase) -> int:
+        """Return the number of batch dimensions of what holds the action."""
+        nested = isinstance(self.action_key, tuple)
+        return (tensordict.get(self.action_key[:-1]) if nested else tensordict).ndim
+
+    @staticmethod
+    def _per_process(is_init: Tensor, steps: Tensor, tensordict: TensorDictBase) -> Tensor:
+        """Return the flag of each process; that of an env is that of all its agents."""
+        if is_init.numel() == steps.numel():
+            return is_init.reshape(steps.shape)
+        batch = tensordict.batch_size
+        return is_init.reshape(*batch, *[1] * (steps.ndim - len(batch))).expand(steps.shape)
 
     def _advance(self, noise: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
         sigma = self.sigma
