@@ -102,10 +102,10 @@ def _let_go_of_others(descriptors: list[int]) -> None:
     The numbers stay taken: what the child inherits in memory, such as shared tensors of torch,
     closes its own when it goes, and must not close another's.
     """
+    inherited = {int(name) for name in os.listdir("/dev/fd")} - {0, 1, 2, *descriptors}
     nothing = os.open(os.devnull, os.O_RDWR)
-    for name in os.listdir("/dev/fd"):
-        if int(name) > 2 and int(name) not in descriptors:
-            os.dup2(nothing, int(name), inheritable=False)
+    for descriptor in inherited - {nothing}:
+        os.dup2(nothing, descriptor, inheritable=False)
 
 
 class _Template:
